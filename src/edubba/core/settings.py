@@ -1,0 +1,93 @@
+"""Settings that every room shares: how views are made and how training runs. Imports no torch."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Views:
+    """How a random view of a picture is made. A field left out takes the value of the preset."""
+
+    preset: Literal["photos", "writing"] = "photos"
+    """`photos`: SimCLR's crop, flip and colours; `writing`: strokes are turned, sheared, bent and partly erased, never mirrored"""
+    strength: float | None = None
+    """of the colour jitter; 1 is SimCLR's on ImageNet, 0.5 its on CIFAR-10"""
+    crop_min: float | None = None
+    """smallest area of the random crop, as a share of the picture; 1 switches the crop off"""
+    flip: float | None = None
+    """probability of a left-right mirror image"""
+    jitter: float | None = None
+    """probability of the colour jitter (brightness, contrast, saturation, hue in random order)"""
+    grey: float | None = None
+    """probability of dropping the colours"""
+    blur: float | None = None
+    """probability of a Gaussian blur; as in SimCLR 0 below 64 px, else 0.5"""
+    rotate: float | None = None
+    """largest turn, degrees to either side"""
+    scale: float | None = None
+    """largest stretch of each axis by itself, as a share"""
+    shear: float | None = None
+    """largest shear, as a share of the side"""
+    shift: float | None = None
+    """largest shift along each axis, as a share of the side"""
+    bend: float | None = None
+    """largest displacement of a smooth 4 x 4 field, as a share of the side"""
+    noise: float | None = None
+    """largest standard deviation of added pixel noise, on the 0 to 1 scale"""
+    erase: float | None = None
+    """side of one erased box, as a share of the side"""
+
+    def resolve(self, size: int) -> "Views":
+        """The same with every field filled in, for pictures of `size` pixels."""
+        preset = PRESETS[self.preset] | {"blur": 0.0 if size < 64 and self.preset == "photos" else 0.5}
+        return replace(self, **{f.name: preset[f.name] for f in fields(self) if getattr(self, f.name) is None})
+
+
+PRESETS = {
+    "photos": dict(
+        strength=0.5, crop_min=0.2, flip=0.5, jitter=0.8, grey=0.2, rotate=0.0, scale=0.0, shear=0.0, shift=0.0,
+        bend=0.0, noise=0.0, erase=0.0,
+    ),
+    "writing": dict(
+        strength=0.75, crop_min=1.0, flip=0.0, jitter=0.8, grey=0.0, rotate=20.0, scale=0.25, shear=0.3, shift=0.2,
+        bend=0.12, noise=0.12, erase=0.3,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How a network is trained."""
+
+    epochs: int = 100
+    """passes over the pictures"""
+    batch_size: int = 256
+    """pictures a step, over all processes"""
+    optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
+    """`adamw` forgives most; `sgd` with momentum 0.9; `lars` is the papers', for batches of 1,024 and more"""
+    lr: float = 2e-3
+    """peak learning rate before scaling"""
+    lr_scaling: Literal["none", "sqrt", "linear"] = "none"
+    """`linear`: times batch_size / 256; `sqrt`: times sqrt(batch_size), SimCLR's two rules"""
+    weight_decay: float = 0.05
+    """decoupled for adamw, added to the gradient for sgd and lars; never on biases and batch norm"""
+    warmup_epochs: float = 1.0
+    """epochs of linear warm-up before the cosine"""
+    accumulate: int = 1
+    """steps whose gradients are added up before the weights move"""
+    ema: float = 0.0
+    """decay of a moving average of the weights, which is then what is evaluated and kept; 0 is off"""
+    keep: Literal["last", "best"] = "last"
+    """weights to keep: of the last step, or of the best evaluation on validation"""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto`: bf16 where the processor's flags or the GPU say that it is fast, recorded and kept on resume"""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: the GPU if there is one"""
+    threads: int = 0
+    """processor threads; 0: all cores"""
+    seed: int = 0
+    """of every random choice"""
+    save_every: int = 0
+    """steps between checkpoints; 0: a fiftieth of the run"""
+    evaluate_every: int = 0
+    """steps between evaluations; 0: a tenth of the run"""

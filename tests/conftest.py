@@ -1,0 +1,12 @@
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path, monkeypatch):
+    """No test reads or writes the user's own cache."""
+    monkeypatch.setenv("EDUBBA_HOME", str(tmp_path / "edubba-home"))
