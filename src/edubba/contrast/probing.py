@@ -1,0 +1,355 @@
+"""What an encoder is worth: kNN, linear probe, fine-tuning and the twin from scratch, at several numbers of labels."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from scipy.special import softmax
+
+from edubba.contrast.features import Encoder, features, knn, load_encoder
+from edubba.contrast.pretraining import thumbnails
+from edubba.contrast.spec import Probe
+from edubba.core import calibration, encoders, files, images, runs, stats, tables, train
+from edubba.core.errors import UserError
+from edubba.core.runs import Run
+from edubba.core.settings import Views
+from edubba.core.spec import from_table
+from edubba.core.stats import Result, result
+
+L2 = tuple(float(c) for c in np.logspace(-4, 2, 7))  # inverse strengths, as scikit-learn's C, on standardised features
+FEWEST_STEPS = 300  # a twin on 50 pictures needs more epochs than one on 5,000
+
+
+@dataclass(frozen=True)
+class Task:
+    """The pictures of a probe, split, with what every method needs."""
+
+    pictures: images.Pictures
+    classes: np.ndarray
+    y: Int64[np.ndarray, "n"]
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+    h: Float[np.ndarray, "n d"]
+    pixels: Float[np.ndarray, "n p"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How many labels: a name for reports and the draws of rows of the train split."""
+
+    name: str
+    rows: list[np.ndarray]
+
+
+def settings(task: Task, spec: Probe) -> tuple[list[Setting], list[str]]:
+    """The label counts that the data allows, and words about those it does not."""
+    y, said, found = task.y[task.train], [], []
+    wanted: list[tuple[str, dict[str, Any]]] = [(str(k), {"per_class": k}) for k in spec.labels_per_class]
+    fractions = spec.fractions or ((0.01, 0.1) if spec.full else ())
+    wanted += [(f"{f:.0%}", {"fraction": f}) for f in fractions if f < 1]
+    for name, how in wanted:
+        draws = [tables.draw_labels(y, seed=spec.seed, draw=d, **how) for d in range(spec.draws)]
+        if any(rows is None for rows in draws):
+            said.append(f"{name} labels{' a class' if 'per_class' in how else ''}: left out, some class has too few")
+            continue
+        found.append(Setting(name, [task.train[rows] for rows in draws if rows is not None]))
+    return [*found, Setting("all", [task.train])], said
+
+
+def logistic(x: np.ndarray, y: np.ndarray, classes: int, c: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Logits of a logistic regression by L-BFGS on features standardised by the labelled pictures' own moments."""
+    from sklearn.linear_model import LogisticRegression
+
+    mean, std = x.mean(0), x.std(0) + 1e-6 * (1 + np.abs(x).max())
+    model = LogisticRegression(C=c, max_iter=2000, tol=1e-4).fit((x - mean) / std, y)
+
+    def logits(q: np.ndarray) -> np.ndarray:
+        score = model.decision_function((q - mean) / std)
+        if score.ndim == 1:
+            score = np.stack([-score / 2, score / 2], axis=1)
+        full = np.full((len(q), classes), -1e9)
+        full[:, model.classes_] = score
+        return full
+
+    return logits
+
+
+def linear(task: Task, x: np.ndarray, setting: Setting) -> tuple[list[dict[str, np.ndarray]], float, list[float]]:
+    """Logits on validation and test for each draw, the strength chosen on validation, and its accuracies there."""
+    k = len(task.classes)
+    accuracy = []
+    fitted = {}
+    for c in L2:
+        fitted[c] = [logistic(x[rows], task.y[rows], k, c) for rows in setting.rows]
+        said = [f(x[task.validation]).argmax(1) for f in fitted[c]]
+        accuracy.append(float(np.mean([(s == task.y[task.validation]).mean() for s in said])))
+    best = L2[int(np.argmax(accuracy))]
+    return [_logits(f, task, x) for f in fitted[best]], best, accuracy
+
+
+def _logits(f: Callable[[np.ndarray], np.ndarray], task: Task, x: np.ndarray) -> dict[str, np.ndarray]:
+    return {"validation": f(x[task.validation]), "test": f(x[task.test])}
+
+
+def network(
+    task: Task, encoder: Encoder, setting: Setting, draw: int, spec: Probe, *, views: Views, fresh: bool
+) -> dict[str, np.ndarray]:
+    """Logits of a network trained on the labels: from first weights, or from the pretrained ones."""
+    rows = setting.rows[draw]
+    fit = replace(spec.fit, seed=spec.seed + draw)
+    one_epoch = max(1, len(rows) // min(fit.batch_size, len(rows)))
+    fit = replace(fit, epochs=max(fit.epochs, -(-FEWEST_STEPS // one_epoch)), evaluate_every=0)
+    model = encoders.twin(encoder.bundle.card, seed=fit.seed)
+    if not fresh:
+        model.load_state_dict(encoder.network.state_dict())
+        fit = replace(fit, lr=fit.lr / 4)
+    x = task.pictures.x
+    classifier = train.fit_classifier(
+        model, _channels(x[rows], encoder.channels), task.y[rows], spec=fit, size=encoder.size, classes=len(task.classes),
+        validation=(_channels(x[task.validation], encoder.channels), task.y[task.validation]), views=views,
+        shape_hw=task.pictures.shape_hw[rows],
+        what=f"{'from scratch' if fresh else 'fine-tuning'}, {setting.name} labels, draw {draw + 1}",
+    )  # fmt: skip
+    return {
+        part: train.predict(classifier, _channels(x[index], encoder.channels), size=encoder.size).numpy()
+        for part, index in (("validation", task.validation), ("test", task.test))
+    }
+
+
+def _channels(x: np.ndarray, channels: int) -> np.ndarray:
+    if x.shape[3] == channels:
+        return np.ascontiguousarray(x)
+    if channels == 3:
+        return np.repeat(x, 3, axis=3)
+    return np.rint(x @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)[..., None]
+
+
+def prepare(encoder: Encoder, source: Any, labels: Any, spec: Probe) -> tuple[Task, list[str], int]:
+    """Open, split and embed; words to say, and how many pictures were left aside."""
+    pictures = images.open(source, size=encoder.size, labels=labels)
+    if pictures.label is None:
+        raise UserError(f"{pictures.source} has no labels: sort the pictures into class folders, or give --labels labels.csv")
+    said = []
+    known = np.flatnonzero(pictures.label != "")
+    without = len(pictures) - len(known)
+    if without:
+        said.append(f"{without} of {len(pictures)} pictures have no label and were left aside")
+    pictures = pictures.take(known)
+    classes, y = np.unique(pictures.label, return_inverse=True)
+    if len(classes) < 2:
+        raise UserError(f"all {len(pictures)} labelled pictures of {pictures.source} are {classes[0]!r}: a probe needs two classes")
+    splits = _splits(pictures, spec.seed)
+    h = features(encoder, pictures)
+    small = thumbnails(pictures, 32).reshape(len(pictures), -1).astype(np.float32) / 255
+    task = Task(
+        pictures, classes, y.astype(np.int64), splits.train, splits.validation, splits.test, h, small,
+    )  # fmt: skip
+    return task, said, without + len(pictures.skipped)
+
+
+def _splits(pictures: images.Pictures, seed: int) -> tables.Splits:
+    assert pictures.label is not None
+    if pictures.split is None:
+        return tables.split(pictures.label, group=pictures.group, seed=seed)
+    splits = tables.splits_of(pictures.split, pictures.label, group=pictures.group, seed=seed)
+    if not len(splits.test):
+        raise UserError(f"the split column of {pictures.source} names no labelled picture as test: a probe needs some")
+    return splits
+
+
+def probe(
+    run: str | Path | Run, source: Any, *, labels: Any = None, spec: Probe = Probe(), out: str | Path | None = None  # noqa: B008
+) -> list[Result]:
+    """Measure an encoder by what can be told from its features with few and with all labels.
+
+    Parameters
+    ----------
+    run
+        Run folder of a pretraining, or a model bundle.
+    source
+        Pictures with labels: class folders, or `labels`.
+    labels
+        Path of a csv (file, label, optional group and split), or an array; None: class folders or the source's own.
+    spec
+        See `Probe`.
+    out
+        Run folder of the probe; default `run/probe`.
+
+    Returns
+    -------
+    Results named `method/labels/accuracy`, `linear-scratch/labels/accuracy`, `method/all/recall/class` and
+    `linear/all/...`. Intervals are 95 % bootstrap over groups, or over pictures where no group is known. Nothing is
+    chosen on test.
+    """
+    began = time.time()
+    path = Path(run.path if isinstance(run, Run) else run)
+    encoder = load_encoder(path)
+    task, said, skipped = prepare(encoder, source, labels, spec)
+    folder = runs.open(
+        out or path / "probe", spec, verb="contrast.probe", source=task.pictures.source,
+        fingerprint=_fingerprint(task, encoder),
+    )  # fmt: skip
+    if folder.done:
+        return folder.results
+    threads = train.use_threads(spec.fit.threads)
+    folder.resolve(threads=threads, precision=train.precision_of(spec.fit), n=len(task.pictures), classes=len(task.classes))
+    views = spec.views if spec.views != Views() else _views_of(path)
+    methods = [*spec.methods, *(["finetune"] if spec.full and "finetune" not in spec.methods else [])]
+    found, left_out = settings(task, spec)
+    said += left_out
+    answers: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
+    choices: list[dict[str, Any]] = []
+    for setting in found:
+        for method in methods:
+            answers[method, setting.name] = _answer(method, setting, task, encoder, spec, views, folder, choices)
+    seen = _seen(path, task)
+    if seen:
+        said.append(
+            f"{seen} of {len(task.test)} test pictures were learned from without labels: the figures flatter; hold some out"
+            " of the pretraining with a split column"
+        )
+    split = f"test ({seen} of {len(task.test)} seen without labels)" if seen else "test"
+    results = _results(task, answers, spec, split=split, seconds=time.time() - began)
+    _figures(folder, task, answers)
+    folder.finish(results, choices=choices, warnings=said, skipped=skipped)
+    return results
+
+
+def _answer(
+    method: str, setting: Setting, task: Task, encoder: Encoder, spec: Probe, views: Views, folder: Run,
+    choices: list[dict[str, Any]],
+) -> list[dict[str, np.ndarray]]:  # fmt: skip
+    if method in ("linear", "pixels"):
+        logits, best, accuracy = linear(task, task.h if method == "linear" else task.pixels, setting)
+        choices.append({
+            "name": f"{method}/{setting.name}/C", "value": best, "candidates": list(L2),
+            "metric": "accuracy " + ", ".join(f"{a:.3f}" for a in accuracy), "split": "validation",
+        })  # fmt: skip
+        return logits
+    if method == "knn":
+        k = len(task.classes)
+        return [
+            _logits(lambda q, rows=rows: np.log(knn(q, task.h[rows], task.y[rows], k=spec.k, classes=k) + 1e-9), task, task.h)
+            for rows in setting.rows
+        ]
+    out = []
+    for draw in range(len(setting.rows)):
+        piece = folder.path / "pieces" / f"{method}-{setting.name}-{draw}.npz"
+        if not piece.exists():
+            logits = network(task, encoder, setting, draw, spec, views=views, fresh=method == "scratch")
+            files.write_npz(piece, logits)
+        with np.load(piece, allow_pickle=False) as kept:
+            out.append({name: kept[name] for name in ("validation", "test")})
+    choices.append({
+        "name": f"{method}/{setting.name}/step", "value": "best of each draw", "candidates": "ten steps of the training",
+        "metric": "accuracy", "split": "validation" if spec.fit.keep == "best" else "none",
+    })  # fmt: skip
+    return out
+
+
+def _fingerprint(task: Task, encoder: Encoder) -> str:
+    import hashlib
+
+    parts = [task.pictures.fingerprint, "\n".join(task.pictures.label.tolist()), str(encoder.bundle.card["files"])]
+    for column in (task.pictures.group, task.pictures.split):
+        parts.append("" if column is None else "\n".join(column.tolist()))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _views_of(path: Path) -> Views:
+    if not (path / "spec.toml").exists():
+        return Views()
+    return from_table(Views, runs.read(path).settings["views"])
+
+
+def _seen(path: Path, task: Task) -> int:
+    import gzip
+
+    kept = path / "seen.txt.gz"
+    if not kept.exists():
+        return 0
+    seen = set(gzip.decompress(kept.read_bytes()).decode().split("\n"))
+    return sum(h in seen for h in task.pictures.hash[task.test].tolist())
+
+
+def _results(
+    task: Task, answers: dict[tuple[str, str], list[dict[str, np.ndarray]]], spec: Probe, *, split: str, seconds: float
+) -> list[Result]:
+    truth = task.y[task.test]
+    group = None
+    if task.pictures.group is not None:  # a picture of no known group stands alone
+        own, file = task.pictures.group[task.test], task.pictures.file[task.test]
+        group = np.where(own == "", np.char.add("picture ", file.astype(str)), np.char.add("group ", own.astype(str)))
+    units = len(truth) if group is None else len(np.unique(group))
+    common = dict(
+        n=units, unit="picture" if group is None else "group", seed=spec.seed, data=task.pictures.source, split=split,
+        seconds=seconds,
+    )  # fmt: skip
+    right = {
+        key: np.stack([(logits["test"].argmax(1) == truth).astype(float) for logits in draws]) for key, draws in answers.items()
+    }
+    results = []
+
+    def add(name: str, values: np.ndarray, method: str) -> None:
+        interval = stats.bootstrap_draws(np.mean, values, group=group, seed=spec.seed)
+        results.append(result(name, *interval, method=method, draws=len(values), **common))
+
+    for (method, name), values in right.items():
+        add(f"{method}/{name}/accuracy", values, f"{METHODS[method]}; bootstrap over {common['unit']}s")
+    for one, other in (("linear", "scratch"), ("finetune", "scratch"), ("linear", "pixels")):
+        for method, name in right:
+            if method == one and (other, name) in right:
+                add(f"{one}-{other}/{name}/accuracy", right[one, name] - right[other, name], f"paired difference; bootstrap over {common['unit']}s")
+    for method in ("linear", "scratch"):
+        if (method, "all") not in right:
+            continue
+        for k, word in enumerate(task.classes):
+            mine = np.flatnonzero(truth == k)
+            if len(mine) == 0:
+                continue
+            own = None if group is None else group[mine]
+            interval = stats.bootstrap_draws(np.mean, right[method, "all"][:, mine], group=own, seed=spec.seed)
+            results.append(result(f"{method}/all/recall/{word}", *interval, method=f"{METHODS[method]}; bootstrap over {common['unit']}s", draws=1, **common | {"n": len(mine) if own is None else len(np.unique(own))}))
+    if ("linear", "all") in answers:
+        logits = answers["linear", "all"][0]
+        t = calibration.temperature(logits["validation"], task.y[task.validation])
+        before, after = softmax(logits["test"], axis=1), softmax(logits["test"] / t, axis=1)
+        plain = common | {"unit": "picture", "n": len(truth)}
+        results.append(result("linear/all/temperature", t, method="fitted on validation", **plain | {"split": "validation"}))
+        results.append(result("linear/all/ece_before", calibration.ece(before, truth), method="15 bins", **plain))
+        results.append(result("linear/all/ece_after", calibration.ece(after, truth), method="15 bins", **plain))
+    return results
+
+
+METHODS = {
+    "knn": "weighted kNN on h", "linear": "logistic regression on h", "finetune": "pretrained network trained on", "scratch": "same network from first weights",
+    "pixels": "logistic regression on pixels",
+}  # fmt: skip
+
+
+def _figures(folder: Run, task: Task, answers: dict[tuple[str, str], list[dict[str, np.ndarray]]]) -> None:
+    best = next((key for key in (("linear", "all"), ("knn", "all")) if key in answers), next(iter(answers)))
+    logits, truth = answers[best][0], task.y[task.test]
+    said = logits["test"].argmax(1)
+    t = calibration.temperature(logits["validation"], task.y[task.validation])
+    before, after = softmax(logits["test"], axis=1), softmax(logits["test"] / t, axis=1)
+    confusion = np.zeros((len(task.classes),) * 2, np.int64)
+    np.add.at(confusion, (truth, said), 1)
+    curve = calibration.abstention(after, truth)
+    # the surest mistakes teach most
+    wrong = np.flatnonzero(said != truth)
+    wrong = wrong[np.argsort(-after[wrong].max(1), kind="stable")][:12]
+    folder.figures(
+        classes=task.classes.astype(str), confusion=confusion,
+        reliability_before=np.stack(calibration.reliability(before, truth)),
+        reliability_after=np.stack(calibration.reliability(after, truth)),
+        abstention=np.stack([curve.coverage, curve.accuracy]),
+        mistakes_thumbnails=thumbnails(task.pictures.take(task.test[wrong]), 40) if len(wrong) else np.zeros((0, 1, 1, 1), np.uint8),
+        mistakes_true=task.classes[truth[wrong]].astype(str), mistakes_said=task.classes[said[wrong]].astype(str),
+    )  # fmt: skip

@@ -1,0 +1,65 @@
+"""Changes of colour, as torchvision defines them, for pictures whose channels come first: `(c, n, ...)`.
+
+Channels lead so that one channel of all pictures is one dense plane: on a processor that makes every step a few passes
+at memory speed. Nothing here clips or normalises: `views` clips after each step.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601 as torchvision rounds it
+
+
+def luma(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "n *px"]:
+    """Brightness of each pixel: 0.2989 R + 0.587 G + 0.114 B."""
+    return (x[0] * LUMA[0]).add_(x[1], alpha=LUMA[1]).add_(x[2], alpha=LUMA[2])
+
+
+def brightness(x: Float[Tensor, "c n *px"], factor: Float[Tensor, "n"]) -> Float[Tensor, "c n *px"]:
+    """Every pixel times `factor`; 0 is black, 1 changes nothing."""
+    return x * per_picture(factor, x)
+
+
+def contrast(x: Float[Tensor, "c n *px"], factor: Float[Tensor, "n"]) -> Float[Tensor, "c n *px"]:
+    """Mix with the picture's mean luma; 0 is flat grey, 1 changes nothing."""
+    means = x.flatten(2).mean(2)
+    mean = luma(means) if len(x) == 3 else means[0]  # the mean of the lumas is the luma of the means
+    return (x * per_picture(factor, x)).add_(per_picture((1 - factor) * mean, x))
+
+
+def saturation(x: Float[Tensor, "3 n *px"], factor: Float[Tensor, "n"]) -> Float[Tensor, "3 n *px"]:
+    """Mix with the picture's own grey; 0 is grey, 1 changes nothing."""
+    return (x * per_picture(factor, x)).add_(luma(x).mul_(per_picture(1 - factor, x)[0]))
+
+
+def hue(x: Float[Tensor, "3 n *px"], shift: Float[Tensor, "n"]) -> Float[Tensor, "3 n *px"]:
+    """Turn the hue of HSV by `shift` of the circle (-1 to 1), keeping saturation and value.
+
+    Branch-free. With the channels scaled to u = (x - min) / (max - min), the hue lies 1 + u_g + u_b - u_r sixths of a
+    circle from red, towards green where g > b, else towards blue. The gradient is right wherever one exists, except
+    that along ties g = b the hue's own part is taken as 0.
+    """
+    r, g, b = x
+    low = torch.minimum(torch.minimum(r, g), b)
+    spread = torch.maximum(torch.maximum(r, g), b).sub_(low)
+    # greys have no hue, and whatever is chosen is multiplied by a spread of 0; 1e-6 keeps their gradient finite
+    from_red = (g + b).sub_(r).sub_(low).div_(spread.clamp_min(1e-6)).add_(1).div_(6)
+    sixths = torch.copysign(from_red, g - b).add_(per_picture(shift + 2, x)[0]).frac_().mul_(6)
+    # a channel is at its top within a sixth of its own hue (r 0, g 2, b 4) and falls to 0 over the next sixth
+    shares = (
+        torch.maximum(sixths - 4, 2 - sixths),
+        torch.minimum(sixths, 4 - sixths),
+        torch.minimum(sixths - 2, 6 - sixths),
+    )
+    return torch.stack([share.clamp_(0, 1).mul(spread).add_(low) for share in shares])
+
+
+def grey(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "3 n *px"]:
+    """The luma in all three channels."""
+    return luma(x).expand_as(x)
+
+
+def per_picture(value: Float[Tensor, "n"], x: Float[Tensor, "c n *px"]) -> Float[Tensor, "1 n *ones"]:
+    """One number a picture, shaped to be combined with the pixels of `x`."""
+    return value.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))

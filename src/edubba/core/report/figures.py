@@ -1,0 +1,622 @@
+"""Drawings for a page: SVG whose colours are the page's own, so that they follow light and dark.
+
+Charts are drawn with matplotlib at two widths, one for screens and one for phones; the page shows the one that fits.
+"""
+
+import hashlib
+import io
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32, Int, Integer, UInt8
+from markupsafe import Markup
+
+from edubba.core.report.page import PALETTE, amount, blocks, data_uri, reduce, sheet
+
+Interval = tuple[float, float | None, float | None]
+"""value, low, high; low and high None where there is no interval"""
+
+WIDE, NARROW, HALF = 672, 350, 330
+SERIES = ("clay", "lapis", "ochre", "teal", "plum")
+MARKERS = ("o", "D", "s", "^", "v")
+CLASSES = ("clay", "lapis", "ochre", "teal", "plum", "rose", "sky", "olive", "umber", "slate")
+MOST_ROWS = 45
+MOST_MAPPED = 600
+CELL = 26
+COLOUR = {name: f"#0000{i:02x}" for i, name in enumerate(PALETTE, start=1)}
+"""What matplotlib draws with; `svg` puts the page's variables in their place."""
+
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edubba",
+    "text.parse_math": False,
+    "font.size": 12.0,
+    "axes.labelsize": 12.0,
+    "xtick.labelsize": 11.5,
+    "ytick.labelsize": 11.5,
+    "legend.fontsize": 12.0,
+    "text.color": COLOUR["ink"],
+    "axes.labelcolor": COLOUR["muted"],
+    "axes.edgecolor": COLOUR["muted"],
+    "xtick.color": COLOUR["muted"],
+    "ytick.color": COLOUR["muted"],
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": COLOUR["rule"],
+    "grid.linewidth": 0.8,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,
+    "lines.linewidth": 1.8,
+    "legend.frameon": False,
+    "legend.borderpad": 0.0,
+    "legend.borderaxespad": 0.0,
+    "legend.handletextpad": 0.3,
+    "legend.columnspacing": 1.3,
+}
+
+
+def svg(figure: Any, *, kind: str = "") -> Markup:
+    """A matplotlib `Figure` as SVG for the inside of a page: no date, text as text, the page's colours.
+
+    The same figure gives the same bytes. `kind` is its CSS class.
+    """
+    import matplotlib
+
+    out = io.StringIO()
+    with matplotlib.rc_context({k: STYLE[k] for k in ("svg.fonttype", "svg.hashsalt")}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # the reader's fonts will draw it
+        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    text = out.getvalue()
+    text = re.sub(r"\s*\n\s*", " ", text[text.index("<svg") :])
+    text = re.sub(r"<style.*?</style>", "", text)  # a style inside an inline SVG rules the whole page
+    prefix = hashlib.sha256(text.encode()).hexdigest()[:8]
+    used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', text))
+
+    def mend(tag: re.Match[str]) -> str:
+        """Tags alone: what stands between them is the user's."""
+        text = re.sub(r"font-family: [^;\"]*;? ?", "", tag[0])
+        text = re.sub(r"(\.\d\d)\d+", r"\1", text).replace("xlink:href", "href")
+        text = re.sub(r' id="([^"]*)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", text)
+        text = re.sub(r'(url\(|href=")#', rf"\g<1>#{prefix}-", text)
+        for name, colour in COLOUR.items():
+            text = text.replace(colour, f"var(--{name})")
+        return text
+
+    text = re.sub(r"<[^>]*>", mend, text)
+    width, height = figure.get_size_inches() * 72
+    return Markup(re.sub(r"^<svg[^>]*>", f'<svg class="{kind}" viewBox="0 0 {width:g} {height:g}">', text))
+
+
+def responsive(draw: Callable[[int], Any], widths: Mapping[str, int]) -> Markup:
+    """What `draw(width in pixels)` draws, once for each kind of screen."""
+    import matplotlib
+
+    with matplotlib.rc_context(STYLE):
+        return Markup("").join(svg(draw(width), kind=kind) for kind, width in widths.items())
+
+
+def both(draw: Callable[[int], Any]) -> Markup:
+    return responsive(draw, {"wide": WIDE, "narrow": NARROW})
+
+
+def canvas(width: int, height: float) -> Any:
+    """A figure of that many pixels (one point is one pixel)."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def axes(figure: Any, left: float, top: float, right: float, bottom: float) -> Any:
+    """Axes with these margins in pixels."""
+    width, height = figure.get_size_inches() * 72
+    return figure.add_axes(
+        (left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height)
+    )
+
+
+def shorten(text: str, length: int) -> str:
+    """At most `length` letters.
+
+    >>> shorten("chrysanthemum", 8)
+    'chrysan…'
+    """
+    text = " ".join(str(text).split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def spread(y: Sequence[float], gap: float, low: float, high: float) -> Float[np.ndarray, " n"]:
+    """Positions near `y` at least `gap` apart, within [low, high] if they fit.
+
+    >>> spread([1.0, 1.0, 5.0], 2.0, 0.0, 10.0).tolist()
+    [0.0, 2.0, 5.0]
+    """
+    order = np.argsort(y, kind="stable")
+    moved = np.clip(np.asarray(y, dtype=float)[order], low, high)
+    for _ in range(200):
+        for i in range(len(moved) - 1):
+            overlap = gap - (moved[i + 1] - moved[i])
+            if overlap > 1e-9:
+                moved[i] -= overlap / 2
+                moved[i + 1] += overlap / 2
+        moved += max(low - moved[0], 0.0)
+        moved -= max(moved[-1] - high, 0.0)
+    out = np.empty(len(moved))
+    out[order] = moved
+    return np.round(out, 6)
+
+
+def chosen_rows(values: Sequence[float], most: int = MOST_ROWS) -> tuple[list[int], int]:
+    """Rows to draw, best first, and after how many of them a gap stands (0: all are drawn): past `most` the best and worst 20."""
+    order = sorted(range(len(values)), key=lambda i: -values[i])
+    return (order, 0) if len(order) <= most else (order[:20] + order[-20:], 20)
+
+
+def dots(rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: Sequence[str]) -> Markup:
+    """Dots with their intervals, a row for each class or method, the best by the first series on top.
+
+    Parameters
+    ----------
+    rows
+        For each row's name one (value, low, high) for each series; None where it was not measured.
+    xlabel
+        With the unit.
+    series
+        One or more names; colour and shape tell them apart. More than 45 rows: the best 20 and the worst 20.
+    """
+    names = list(rows)
+    order, gap = chosen_rows([row[0][0] if row[0] else -np.inf for row in rows.values()])
+    finite = [x for i in order for entry in rows[names[i]] if entry for x in entry if x is not None]
+
+    def draw(width: int) -> Any:
+        letters = 30 if width == WIDE else 15
+        labels = [shorten(names[i], letters) for i in order]
+        left = 16 + 6.6 * max(map(len, labels))
+        y = np.arange(len(order)) + (np.arange(len(order)) >= gap if gap else 0)
+        top = 34 if len(series) > 1 else 10
+        pitch = 23 if len(series) == 1 else 26
+        figure = canvas(width, top + pitch * (y[-1] + 1) + 46)
+        ax = axes(figure, left, top, 40 if len(series) == 1 else 12, 46)
+        single = len(series) == 1
+        for k, name in enumerate(series):
+            offset = 0.0 if single else 0.17 * (2 * k / (len(series) - 1) - 1)
+            colour = COLOUR[SERIES[k % len(SERIES)]]
+            found = [(y[j] + offset, rows[names[i]][k]) for j, i in enumerate(order)]
+            found = [(at, entry) for at, entry in found if entry is not None]
+            for at, (_, low, high) in found:
+                if low is not None:
+                    ax.plot([low, high], [at, at], color=colour, linewidth=2.2, alpha=0.5, solid_capstyle="round")
+            ax.plot(
+                [entry[0] for _, entry in found], [at for at, _ in found], MARKERS[k % len(MARKERS)],
+                color=colour, markersize=7 if k == 0 else 6, markeredgewidth=1.6,
+                markerfacecolor=colour if k == 0 else COLOUR["paper"], label=name, zorder=3, clip_on=False,
+            )  # fmt: skip
+            if single:
+                for at, (value, _, _) in found:
+                    ax.annotate(
+                        amount(value), (1, at), xycoords=("axes fraction", "data"), xytext=(38, 0),
+                        textcoords="offset points", ha="right", va="center", color=COLOUR["muted"], fontsize=11.5,
+                    )  # fmt: skip
+        if gap:
+            hidden = len(names) - len(order)
+            ax.text(0.5, gap, f"{hidden} more between", transform=ax.get_yaxis_transform(), ha="center", va="center",
+                    color=COLOUR["muted"], bbox={"facecolor": COLOUR["paper"], "edgecolor": "none", "pad": 3})  # fmt: skip
+        ax.set_yticks(y, labels, color=COLOUR["ink"])
+        ax.set_ylim(y[-1] + 0.6, -0.6)
+        ax.set_xlabel(xlabel, loc="left")
+        margin = 0.03 * (max(finite) - min(finite)) or 1.0
+        ax.set_xlim(min(finite) - margin, max(finite) + margin)
+        ax.spines["left"].set_visible(False)
+        ax.spines["bottom"].set_visible(False)
+        ax.grid(axis="y", linestyle=(0, (1, 3)), linewidth=1)
+        if not single:
+            ax.legend(loc="lower left", bbox_to_anchor=(0, 1, 1, 0), ncols=len(series), borderaxespad=0.6)
+        return figure
+
+    return both(draw)
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[float, float, float | None, float | None]]],
+    *,
+    xlabel: str,
+    ylabel: str,
+    ticks: Mapping[float, str],
+    dashed: Sequence[str] = (),
+) -> Markup:
+    """Curves over a logarithmic x with interval bands, each named at its end.
+
+    Parameters
+    ----------
+    series
+        For each name its points (x, value, low, high), x positive.
+    ticks
+        Where x is marked, and how.
+    dashed
+        Names drawn dashed: what the others are to be compared with.
+    """
+
+    def draw(width: int) -> Any:
+        right = 14 + 6.8 * max(len(name) for name in series)
+        height = 390 if width == WIDE else 310
+        figure = canvas(width, height)
+        ax = axes(figure, 40, 30, right, 48)
+        ends = []
+        for k, (name, points) in enumerate(series.items()):
+            colour = COLOUR[SERIES[k % len(SERIES)]]
+            x, value, low, high = (np.array(c, dtype=float) for c in zip(*sorted(points), strict=True))
+            ax.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+            ax.plot(
+                x, value, color=colour, marker=MARKERS[k % len(MARKERS)], markersize=6, markeredgewidth=1.5,
+                markerfacecolor=COLOUR["paper"] if name in dashed else colour,
+                linestyle=(0, (4, 3)) if name in dashed else "-", zorder=3,
+            )  # fmt: skip
+            ends.append((x[-1], value[-1], name, colour))
+        ax.set_xscale("log")
+        ax.set_xticks(*apart(ticks, (width - 40 - right) / 34))
+        ax.minorticks_off()
+        ax.set_xlabel(xlabel, loc="left")
+        note(ax, -40, height - 30 - 48 + 20, ylabel, color=COLOUR["muted"], va="center")
+        bottom, top = ax.get_ylim()
+        ax.set_ylim(bottom, top)
+        unit = (top - bottom) / (height - 78)
+        for (x, y, name, colour), at in zip(ends, spread([e[1] for e in ends], 17 * unit, bottom, top), strict=True):
+            ax.annotate(
+                name, (x, y), xytext=(1, at), textcoords=("axes fraction", "data"), va="center", color=colour,
+                annotation_clip=False, fontsize=12,
+            )  # fmt: skip
+        ax.grid(axis="x", visible=False)
+        ax.spines["left"].set_visible(False)
+        return figure
+
+    return both(draw)
+
+
+def apart(ticks: Mapping[float, str], most: float) -> tuple[list[float], list[str]]:
+    """Ticks of a logarithmic axis and their texts; those nearer than a part in `most` share one text.
+
+    >>> apart({5: "5", 20: "20", 20.5: "10 %", 500: "all"}, 10.0)
+    ([5, 20, 500], ['5', '20, 10 %', 'all'])
+    """
+    gap = np.log(max(ticks) / min(ticks)) / most
+    at: list[float] = []
+    texts: list[str] = []
+    for x, text in sorted(ticks.items()):
+        if at and np.log(x / at[-1]) < gap:
+            texts[-1] += f", {text}"
+        else:
+            at.append(x)
+            texts.append(text)
+    return at, texts
+
+
+def note(ax: Any, x: float, y: float, text: str, **style: Any) -> None:
+    """Text `x` and `y` pixels from the axes' lower left corner."""
+    style = {"color": COLOUR["muted"]} | style
+    ax.annotate(text, (0, 0), xycoords="axes fraction", xytext=(x, y), textcoords="offset points", **style)
+
+
+def curves(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str) -> Markup:
+    """Small multiples: a panel for each measure, (x, y), its last value written out.
+
+    Long series are averaged in 200 bins of equal width.
+    """
+    binned = {name: bins(np.asarray(x, dtype=float), np.asarray(y, dtype=float)) for name, (x, y) in panels.items()}
+    end = max(float(x[-1]) for x, _ in binned.values())
+
+    def draw(width: int) -> Any:
+        columns = 3 if width == WIDE else 2
+        rows = -(-len(binned) // columns)
+        cell, height = (width + 16) / columns, 170
+        figure = canvas(width, rows * height + 14)
+        for i, (name, (x, y)) in enumerate(binned.items()):
+            row, column = divmod(i, columns)
+            left = column * cell + 34
+            ax = axes(
+                figure, left, row * height + 54, width - (column + 1) * cell + 16 + 14, (rows - 1 - row) * height + 38
+            )
+            colour = COLOUR["clay"]
+            ax.plot(x, y, color=colour, linewidth=1.6, marker="o" if len(x) <= 15 else None, markersize=3.5)
+            ax.set_xlim(0, end * 1.02)
+            ax.locator_params(axis="x", nbins=4)
+            ax.locator_params(axis="y", nbins=4)
+            ax.margins(y=0.12)
+            ax.spines["left"].set_visible(False)
+            ax.grid(axis="x", visible=False)
+            ax.tick_params(labelsize=10.5)
+            if end <= 0:
+                ax.set_xticks([])
+            top = height - 92
+            note(ax, -34, top + 34, name, color=COLOUR["ink"], fontsize=12)
+            note(ax, -34, top + 18, f"last {three_figures(y[-1])}", color=COLOUR["muted"], fontsize=11)
+            if row == rows - 1 or i + columns >= len(binned):
+                ax.set_xlabel(xlabel, loc="left", fontsize=10.5)
+        return figure
+
+    return both(draw)
+
+
+def three_figures(x: float) -> str:
+    """Three figures, no exponent for usual sizes.
+
+    >>> three_figures(0.01234), three_figures(-2.5), three_figures(1234.5)
+    ('0.0123', '−2.5', '1,234')
+    """
+    text = f"{x:,.0f}" if abs(x) >= 1000 else f"{x:.3g}"
+    return text.replace("-", "−")
+
+
+def bins(x: Float[np.ndarray, " n"], y: Float[np.ndarray, " n"], most: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Means of x and y in `most` bins of equal width of x; fewer points stay as they are."""
+    keep = np.isfinite(x) & np.isfinite(y)
+    x, y = x[keep], y[keep]
+    if len(x) <= most:
+        return x, y
+    which = np.minimum(((x - x[0]) / (x[-1] - x[0]) * most).astype(int), most - 1)
+    count = np.bincount(which, minlength=most)
+    full = count > 0
+    x, y = (np.bincount(which, weights=v, minlength=most)[full] / count[full] for v in (x, y))
+    return x, y
+
+
+def grid(xy: Float[np.ndarray, "m 2"], *, columns: int, rows: int) -> Int[np.ndarray, "m 2"]:
+    """A cell (column, row) of its own for each point: together the points move as little as can be (squared distance).
+
+    The map is stretched over the grid (axes of such maps mean nothing); up is up.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    low, high = np.quantile(xy, [0.01, 0.99], axis=0)  # one far point must not press all others together
+    size = np.array([columns, rows])
+    wanted = (np.clip(xy, low, high) - low) / np.maximum(high - low, 1e-12) * (size - 1)
+    wanted[:, 1] = rows - 1 - wanted[:, 1]
+    cells = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2)
+    cost = ((wanted[:, None] - cells) ** 2).sum(-1)
+    return cells[linear_sum_assignment(cost)[1]]
+
+
+def embedding_map(
+    xy: Float32[np.ndarray, "m 2"], thumbnails: UInt8[np.ndarray, "m h w c"], labels: Sequence[str]
+) -> Markup:
+    """A map one can read: pictures at their places on a loose grid, none covering another, classes named.
+
+    Parameters
+    ----------
+    xy
+        Places of the pictures, such as t-SNE gives; of more than 600 pictures 600 are shown.
+    thumbnails
+        1, 3 or 4 channels.
+    labels
+        Classes, '' where unknown. Up to ten classes are framed in colours; up to 24 are named, the largest first.
+    """
+    pick = np.unique(np.linspace(0, len(xy) - 1, min(len(xy), MOST_MAPPED)).astype(int))
+    xy, labels = np.asarray(xy, dtype=float)[pick], [str(labels[i]) for i in pick]
+    columns = max(int(np.ceil(np.sqrt(1.75 * len(xy) * 4 / 3))), 2)
+    rows = max(int(np.ceil(1.75 * len(xy) / columns)), 2)
+    cells = grid(xy, columns=columns, rows=rows)
+    cells = cells - cells.min(0)
+    columns, rows = (cells.max(0) + 1).tolist()
+
+    tiles = reduce(thumbnails[pick], 40)
+    _, h, w, c = tiles.shape
+    side = max(h, w)
+    picture = np.zeros((rows, side, columns, side, 4), np.uint8)
+    top, left = (side - h) // 2, (side - w) // 2
+    for (column, row), tile in zip(cells, tiles, strict=True):
+        picture[row, top : top + h, column, left : left + w, :3] = tile[..., :3]  # one channel is repeated thrice
+        picture[row, top : top + h, column, left : left + w, 3] = tile[..., 3] if c == 4 else 255
+    uri = data_uri(inset(picture).reshape(rows * picture_side(side), columns * picture_side(side), 4))
+
+    names = sorted({label for label in labels if label}, key=lambda name: (-labels.count(name), name))
+    framed = names if len(names) <= len(CLASSES) else []
+    paths = []
+    for k, name in enumerate(sorted(framed)):
+        mine = cells[[label == name for label in labels]]
+        path = "".join(f"M{x * CELL + 1} {y * CELL + 1}h{CELL - 2}v{CELL - 2}h{2 - CELL}z" for x, y in mine)
+        paths.append(Markup('<path d="{}" fill="var(--{})"/>').format(path, CLASSES[k]))
+    texts = [
+        Markup('<text x="{}" y="{}" font-size="17" stroke-width="7" text-anchor="middle">{}</text>').format(x, y, name)
+        for name, x, y in placed(names[:24], cells, labels, columns * CELL, rows * CELL)
+    ]
+    return Markup(
+        '<svg class="map" viewBox="0 0 {w} {h}">{}<image href="{}" width="{w}" height="{h}"/>{}</svg>'
+    ).format(Markup("").join(paths), uri, Markup("").join(texts), w=columns * CELL, h=rows * CELL)
+
+
+def picture_side(side: int) -> int:
+    """Side of a cell of the map's picture: the thumbnail and its margin of 3/26."""
+    return round(side * CELL / (CELL - 6))
+
+
+def inset(picture: UInt8[np.ndarray, "rows h columns w 4"]) -> UInt8[np.ndarray, "rows h2 columns w2 4"]:
+    """Each thumbnail with the see-through margin in which its frame shows."""
+    side = picture.shape[1]
+    margin = picture_side(side) - side
+    before = margin // 2
+    return np.pad(picture, ((0, 0), (before, margin - before), (0, 0), (before, margin - before), (0, 0)))
+
+
+def placed(
+    names: Sequence[str], cells: Int[np.ndarray, "m 2"], labels: Sequence[str], width: float, height: float
+) -> list[tuple[str, float, float]]:
+    """Where the classes' names stand: at the medoid of each class, moved up or down where two would overlap."""
+    boxes: list[tuple[float, float, float]] = []
+    out = []
+    for name in names:
+        mine = cells[[label == name for label in labels]]
+        medoid = mine[np.linalg.norm(mine[:, None] - mine, axis=-1).sum(1).argmin()]
+        text = shorten(name, 24)
+        half = 5.0 * len(text) + 2
+        x = min(max((medoid[0] + 0.5) * CELL, half), max(width - half, half))
+        middle = (medoid[1] + 0.5) * CELL + 6
+        steps = sorted(range(-12, 13), key=abs)
+        free = [
+            middle + 11 * k for k in steps
+            if 18 <= middle + 11 * k <= height - 4
+            and all(abs(x - bx) > half + bh or abs(middle + 11 * k - by) > 20 for bx, by, bh in boxes)
+        ]  # fmt: skip
+        y = free[0] if free else middle
+        boxes.append((x, y, half))
+        out.append((text, round(x, 1), round(y, 1)))
+    return out
+
+
+def neighbours(
+    thumbnails: UInt8[np.ndarray, "m h w c"],
+    rows: Integer[np.ndarray, "q k1"],
+    *,
+    similarity: Float[np.ndarray, "q k"],
+    labels: Sequence[str],
+    caption: str,
+) -> Markup:
+    """For each row a picture and the pictures nearest to it, with similarity, and right or wrong where labels are known.
+
+    Parameters
+    ----------
+    rows
+        Row numbers of `thumbnails`; column 0 is the picture asked about, the others are its neighbours, nearest first.
+    similarity
+        Cosine of each neighbour with the picture asked about.
+    labels
+        One for each thumbnail, '' where unknown.
+    """
+    used, place = np.unique(rows, return_inverse=True)
+    place = place.reshape(rows.shape)
+    queries = []
+    for q, row in enumerate(rows):
+        label = str(labels[row[0]])
+        found = []
+        for j, other in enumerate(row[1:]):
+            theirs = str(labels[other])
+            right = theirs == label if label and theirs else None
+            said = f"similarity {similarity[q, j]:.2f}" + (f", {theirs}" if theirs else "")
+            found.append({
+                "index": int(place[q, j + 1]), "alt": f"neighbour {j + 1}: {said}", "label": theirs, "right": right,
+                "similarity": f"{similarity[q, j]:.2f}".replace("-", "−"),
+            })  # fmt: skip
+        alt = f"picture asked about: {label}" if label else "picture asked about"
+        queries.append(({"index": int(place[q, 0]), "label": label, "alt": alt}, found))
+    return blocks().neighbours(sheet(thumbnails[used]), queries, caption)
+
+
+def confusion(matrix: Integer[np.ndarray, "c c"], classes: Sequence[str]) -> Markup:
+    """Heat map of true class (rows) against the class said (columns), in percent of the row; up to 25 classes."""
+    share = 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    n = len(classes)
+
+    def draw(width: int) -> Any:
+        from matplotlib.patches import Rectangle
+
+        labels = [shorten(name, 16 if width == WIDE else 9) for name in classes]
+        left = 12 + 6.6 * max(map(len, labels))
+        cell = min((width - left - 2) / n, 44)
+        up = left if max(map(len, labels)) * 6.6 > cell else 24
+        figure = canvas(width, up + 22 + n * cell + 4)
+        ax = axes(figure, left, up + 22, width - left - n * cell, 4)
+        size = min(11.5, cell * 0.42)
+        for i in range(n):
+            for j in range(n):
+                if matrix[i, j]:
+                    colour = COLOUR["lapis"] if i == j else COLOUR["clay"]
+                    strength = min(0.06 + 0.0094 * share[i, j] * (1 if i == j else 2.5), 1.0)
+                    ax.add_patch(
+                        Rectangle((j - 0.48, i - 0.48), 0.96, 0.96, facecolor=colour, alpha=strength, linewidth=0)
+                    )
+                    if size >= 6.5 and share[i, j] >= 0.5:
+                        ink = COLOUR["paper"] if strength > 0.55 else COLOUR["ink"]
+                        ax.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center_baseline", fontsize=size, color=ink)
+        ax.set_xlim(-0.5, n - 0.5)
+        ax.set_ylim(n - 0.5, -0.5)
+        ax.xaxis.tick_top()
+        turned = up == left
+        ax.set_xticks(
+            range(n), labels, rotation=90 if turned else 0, color=COLOUR["ink"], fontsize=min(11.5, cell * 0.7)
+        )
+        ax.set_yticks(range(n), labels, color=COLOUR["ink"], fontsize=min(11.5, cell * 0.7))
+        note(ax, -left, n * cell + up + 10, "true ↓   said →", color=COLOUR["muted"], fontsize=11)
+        ax.grid(visible=False)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        return figure
+
+    return both(draw)
+
+
+def confused_pairs(
+    matrix: Integer[np.ndarray, "c c"], classes: Sequence[str], *, most: int = 20
+) -> list[tuple[str, str, int, str]]:
+    """The commonest errors as rows of a table: true class, class said, how often, share of the true class.
+
+    >>> confused_pairs(np.array([[8, 2], [0, 5]]), ["a", "b"])[0][:3]
+    ('a', 'b', 2)
+    """
+    wrong = matrix * (1 - np.eye(len(classes), dtype=int))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [(int(i), int(j)) for i, j in zip(*np.unravel_index(order, wrong.shape), strict=True) if wrong[i, j]]
+    return [
+        (str(classes[i]), str(classes[j]), int(matrix[i, j]), amount(100 * matrix[i, j] / matrix[i].sum(), unit="%"))
+        for i, j in pairs
+    ]
+
+
+def reliability(before: Float[np.ndarray, "3 bins"], after: Float[np.ndarray, "3 bins"]) -> Markup:
+    """How often the network is right (rows: confidence, accuracy, count) when it says so sure, before and after scaling."""
+
+    def draw(width: int) -> Any:
+        figure = canvas(width, width)
+        ax = axes(figure, 40, 36, 10, 48)
+        ax.plot([0, 100], [0, 100], color=COLOUR["muted"], linewidth=1, linestyle=(0, (4, 3)))
+        for k, (name, (confidence, accuracy, count)) in enumerate({"before": before, "after scaling": after}.items()):
+            colour = COLOUR["ochre" if k == 0 else "lapis"]
+            full = count > 0
+            ax.plot(100 * confidence[full], 100 * accuracy[full], color=colour, linewidth=1.2, alpha=0.7)
+            ax.scatter(
+                100 * confidence[full], 100 * accuracy[full], s=18 + 170 * count[full] / max(count.max(), 1), color=colour,
+                marker="s" if k == 0 else "o", alpha=0.85, linewidth=0, label=name, zorder=3, clip_on=False,
+            )  # fmt: skip
+        ax.set_xlim(0, 100)
+        ax.set_ylim(0, 100)
+        ax.set_xlabel("how sure it said it was, %", loc="left")
+        note(ax, -40, width - 84 + 14, "how often it was right, %", color=COLOUR["muted"])
+        ax.legend(loc="lower right", borderaxespad=0.8, handletextpad=0.5)
+        for handle in ax.get_legend().legend_handles:
+            handle.set_sizes([48])
+        ax.spines["left"].set_visible(False)
+        return figure
+
+    return responsive(draw, {"half": HALF})
+
+
+def abstention(coverage: Float[np.ndarray, " m"], accuracy: Float[np.ndarray, " m"]) -> Markup:
+    """How often it is right among the share of pictures that it dares to answer, the surest first."""
+    keep = np.unique(np.linspace(0, len(coverage) - 1, min(len(coverage), 200)).astype(int))
+    order = np.argsort(coverage, kind="stable")[keep]
+
+    def draw(width: int) -> Any:
+        figure = canvas(width, width)
+        ax = axes(figure, 40, 36, 10, 48)
+        ax.plot(100 * coverage[order], 100 * accuracy[order], color=COLOUR["clay"], linewidth=2)
+        last = 100 * accuracy[order[-1]]
+        ax.plot([100 * coverage[order[-1]]], [last], "o", color=COLOUR["clay"], markersize=7, clip_on=False)
+        ax.annotate(f"all answered: {amount(last)}", (100 * coverage[order[-1]], last), xytext=(-4, -12),
+                    textcoords="offset points", ha="right", va="top", color=COLOUR["clay"])  # fmt: skip
+        bottom = min(100 * accuracy[order].min(), last)
+        ax.set_ylim(max(0, bottom - 0.3 * max(100 - bottom, 5)), 100.5)
+        ax.set_xlim(0, 100)
+        ax.set_xlabel("answered, % of the pictures", loc="left")
+        note(ax, -40, width - 84 + 14, "right among the answered, %", color=COLOUR["muted"])
+        ax.spines["left"].set_visible(False)
+        return figure
+
+    return responsive(draw, {"half": HALF})

@@ -1,0 +1,420 @@
+"""The one training loop, on Lightning Fabric: CPU, GPU, several processes by torchrun; killed and resumed to the bit."""
+
+import copy
+import logging
+import math
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from edubba.core import encoders, machine, optim, progress, streams
+from edubba.core import views as pictures
+from edubba.core.errors import UserError
+from edubba.core.runs import Run
+from edubba.core.settings import Fit, Views
+
+LINES = 1000  # train lines in metrics.jsonl: enough for a curve, small enough for the longest run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps of a training, and which pictures are in each: functions of the position alone."""
+
+    n: int
+    batch_size: int
+    epochs: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.n // self.batch_size
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def epoch(self, step: int) -> int:
+        return step // self.steps_per_epoch
+
+    def index(self, step: int, rank: int = 0, world: int = 1) -> Int64[np.ndarray, "b"]:
+        """This process's pictures of one step; the last incomplete batch of an epoch is left out."""
+        order = streams.permutation(self.seed, "order", self.epoch(step), n=self.n)
+        first = (step % self.steps_per_epoch) * self.batch_size
+        share = self.batch_size // world
+        return order[first + rank * share : first + (rank + 1) * share]
+
+
+def plan(spec: Fit, n: int) -> Plan:
+    """Steps for n pictures. Fewer pictures than a batch make one batch an epoch."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    batch_size = min(spec.batch_size, n) // world * world
+    if batch_size < 2 * world:
+        raise UserError(f"{n} pictures in batches of {spec.batch_size} over {world} processes leave fewer than 2 a process")
+    if spec.epochs < 1:
+        raise UserError(f"--epochs {spec.epochs}: at least 1 is needed")
+    return Plan(n=n, batch_size=batch_size, epochs=spec.epochs, seed=spec.seed)
+
+
+def device_of(spec: Fit) -> torch.device:
+    """The device meant by `auto`."""
+    if spec.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; leave it out to use the processor")
+    return torch.device("cuda" if spec.device != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def precision_of(spec: Fit) -> str:
+    """`bf16` or `fp32`: what `auto` means on this machine."""
+    if spec.precision != "auto":
+        return spec.precision
+    fast = torch.cuda.is_bf16_supported() if device_of(spec).type == "cuda" else machine.fast_bf16()
+    return "bf16" if fast else "fp32"
+
+
+def use_threads(threads: int) -> int:
+    """Set the processor threads of this process; 0 is all cores, shared among local processes."""
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    threads = threads or max(1, machine.cores() // local)
+    torch.set_num_threads(threads)
+    return threads
+
+
+def _fabric(device: torch.device, precision: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Fabric's imports warn about packages we do not use
+        from lightning_fabric import Fabric
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    fabric = Fabric(
+        accelerator=device.type,
+        devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        num_nodes=world // int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+        strategy="ddp" if world > 1 else "auto",
+        precision="bf16-mixed" if precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+@contextmanager
+def _first_interrupt_waits() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C ends the run after the step in progress; a second one ends it at once."""
+    asked = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: Any) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def fit(
+    model: nn.Module,
+    batch: Callable[[int, int, int], Any],
+    loss: Callable[[nn.Module, Any], tuple[Tensor, dict[str, Any]]],
+    *,
+    spec: Fit,
+    steps: int,
+    steps_per_epoch: int,
+    run: Run | None = None,
+    evaluate: Callable[[nn.Module, int], dict[str, Any]] | None = None,
+    on_step: Callable[[int], None] | None = None,
+    what: str = "training",
+) -> nn.Module:
+    """Train a network; go on from the run's checkpoint when there is one.
+
+    Parameters
+    ----------
+    model
+        Any network. It is trained in place and returned on the CPU in eval mode.
+    batch
+        batch(step, rank, world): any nest of tensors, a pure function of its arguments; this makes resuming exact.
+    loss
+        loss(model, batch): the scalar to minimise, and numbers to log (tensors or numbers).
+    steps, steps_per_epoch
+        How far to go, see `plan`.
+    run
+        Where to save, log and resume; None trains in memory.
+    evaluate
+        evaluate(model, step) on validation, in eval mode, with the averaged weights when there are any: numbers to
+        log. `score` (higher is better) decides what `keep="best"` keeps.
+    on_step
+        Called after every step with its number; may raise.
+    what
+        Words before the progress bar.
+
+    Raises
+    ------
+    UserError
+        The loss is no longer a number.
+    KeyboardInterrupt
+        Ctrl-C was pressed; the run was saved before.
+    """
+    device, precision = device_of(spec), precision_of(spec)
+    if run is not None:
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        threads = use_threads(spec.threads)
+        facts = run.resolve(threads=threads, precision=precision, device=device.type, processes=processes)
+        precision = facts["precision"]
+        if not spec.threads:
+            use_threads(facts["threads"])
+        elif threads != facts["threads"]:
+            print(
+                f"warning: this run began with {facts['threads']} threads and goes on with {threads}; the result will be"
+                " as good, but not equal to the bit",
+                file=sys.stderr,
+            )
+        if facts["processes"] != processes:
+            raise UserError(f"{run.path} began with {facts['processes']} processes: go on with as many")
+    elif spec.threads:
+        use_threads(spec.threads)
+    fabric = _fabric(device, precision)
+    if fabric.world_size > 1:
+        model = encoders.synchronise(model)
+    average = copy.deepcopy(model).requires_grad_(False).eval() if spec.ema else None
+    model = model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+    peak = optim.peak_lr(spec)
+    optimizer = optim.build(model, spec)
+    with warnings.catch_warnings():
+        # Fabric ties DDP's bucket views to gradients that channels_last has laid out otherwise: slower, not wrong
+        warnings.filterwarnings("ignore", message=".*Grad strides do not match bucket view strides.*")
+        net, optimizer = fabric.setup(model, optimizer)
+        if average is not None:
+            average.to(fabric.device)
+        torch.manual_seed(spec.seed)  # for users' networks with dropout; ours draw by position
+        state = {"step": 0, "best": None, "best_score": -math.inf}
+        saved = run.load() if run is not None else None
+        if saved is not None:
+            state = {name: saved[name] for name in state}
+            model.load_state_dict(saved["model"])
+            optimizer.load_state_dict(saved["optimizer"])
+            torch.set_rng_state(saved["rng"])
+            if average is not None:
+                average.load_state_dict(saved["average"])
+
+        def checkpoint() -> None:
+            if run is not None:
+                rng = torch.get_rng_state()
+                run.save(
+                    state
+                    | {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng}
+                    | ({"average": average.state_dict()} if average is not None else {})
+                )
+
+        def score(step: int) -> None:
+            if evaluate is None:
+                return
+            shown = average if average is not None else model
+            shown.eval()
+            with torch.no_grad():
+                numbers = evaluate(shown, step)
+            if spec.keep == "best" and numbers["score"] > state["best_score"]:
+                state["best_score"] = float(numbers["score"])
+                state["best"] = {k: v.detach().cpu().clone() for k, v in shown.state_dict().items()}
+            if run is not None:
+                run.log(kind="eval", step=step, epoch=step / steps_per_epoch, **numbers)
+
+        save_every = spec.save_every or max(1, steps // 50)
+        evaluate_every = spec.evaluate_every or max(1, steps // 10)
+        log_every = math.ceil(steps / LINES)
+        warmup = round(spec.warmup_epochs * steps_per_epoch)
+        if run is not None and state["step"] == 0:
+            run.log(kind="start", step=0, steps=steps, precision=precision, threads=torch.get_num_threads())
+        clock = {"start": time.perf_counter(), "waiting": 0.0, "pictures": 0}
+        with (
+            _first_interrupt_waits() as interrupted,
+            progress.bar(what, steps, done=state["step"], unit="steps") as show,
+        ):
+            while state["step"] < steps:
+                step = state["step"]
+                net.train()
+                before = time.perf_counter()
+                items = _to(batch(step, fabric.global_rank, fabric.world_size), fabric.device)
+                clock["waiting"] += time.perf_counter() - before
+                clock["pictures"] += _rows(items) * fabric.world_size
+                last_of_group = (step + 1) % spec.accumulate == 0 or step + 1 == steps
+                with fabric.no_backward_sync(net, enabled=not last_of_group and fabric.world_size > 1):
+                    value, numbers = loss(net, items)
+                    fabric.backward(value / spec.accumulate)
+                lr = optim.schedule(step, peak=peak, warmup=warmup, steps=steps)
+                if last_of_group:
+                    norm = _gradient_norm(model) if step % log_every == 0 or spec.accumulate > 1 else None
+                    for group in optimizer.param_groups:
+                        group["lr"] = lr
+                    optimizer.step()
+                    optimizer.zero_grad(set_to_none=True)
+                    if average is not None:
+                        _follow(average, model, min(spec.ema, (1 + step) / (10 + step)))
+                else:
+                    norm = None
+                state["step"] = step + 1
+                if step % log_every == 0 or step + 1 == steps:
+                    number = float(value.detach())
+                    if not math.isfinite(number):
+                        raise UserError(
+                            f"the loss is {number} at step {step + 1} of {steps}: lower --lr (now {peak:g}), lengthen"
+                            " --warmup-epochs, or use --precision fp32"
+                        )
+                    seconds = max(1e-9, time.perf_counter() - clock["start"])
+                    speed = {"images_per_second": clock["pictures"] / seconds, "waiting": clock["waiting"] / seconds}
+                    clock = {"start": time.perf_counter(), "waiting": 0.0, "pictures": 0}
+                    if run is not None:
+                        run.log(
+                            step=step + 1, epoch=(step + 1) / steps_per_epoch, loss=number, lr=lr,
+                            **({"grad_norm": norm} if norm is not None else {}), **speed, **numbers,
+                        )  # fmt: skip
+                show(step + 1, f"loss {float(value.detach()):.3f}")
+                if (step + 1) % evaluate_every == 0 or step + 1 == steps:
+                    score(step + 1)
+                if (step + 1) % save_every == 0 or step + 1 == steps or interrupted():
+                    checkpoint()
+                if on_step is not None:
+                    on_step(step + 1)
+                if interrupted():
+                    raise KeyboardInterrupt
+    final = average if average is not None else model
+    if spec.keep == "best" and state["best"] is not None:
+        final.load_state_dict(state["best"])
+    return final.cpu().eval()
+
+
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
+        for mine, theirs in zip(average.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs) if not mine.is_floating_point() else mine.lerp_(theirs, 1 - decay)
+
+
+def _gradient_norm(model: nn.Module) -> float:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients))))
+
+
+def _to(items: Any, device: torch.device) -> Any:
+    if isinstance(items, Tensor):
+        return items.to(device)
+    if isinstance(items, tuple | list):
+        return type(items)(_to(item, device) for item in items)
+    return items
+
+
+def _rows(items: Any) -> int:
+    while isinstance(items, tuple | list):
+        items = items[0]
+    return len(items)
+
+
+class Classifier(nn.Module):
+    """An encoder and a linear layer: pictures in [0, 1] to logits."""
+
+    def __init__(self, encoder: nn.Module, classes: int, *, seed: int = 0) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.linear = nn.Linear(encoder.dim, classes)  # ty: ignore[invalid-argument-type]
+        generator = torch.Generator().manual_seed(streams.key(seed, "linear") % 2**63)
+        nn.init.normal_(self.linear.weight, std=0.01, generator=generator)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(self.encoder(x))
+
+
+def fit_classifier(
+    encoder: nn.Module,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    spec: Fit,
+    size: int,
+    classes: int,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    views: Views | None = None,
+    shape_hw: np.ndarray | None = None,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    run: Run | None = None,
+    what: str = "training a classifier",
+) -> Classifier:
+    """Train an encoder and a linear layer on labelled pictures.
+
+    Parameters
+    ----------
+    encoder
+        Pictures in [0, 1], (n, c, size, size), to (n, encoder.dim); trained further in place.
+    images, labels
+        (n, S, S, c) uint8, and (n,) integers 0..classes-1.
+    size
+        Side of the views, pixels.
+    validation
+        Pictures and labels for `keep="best"`.
+    views
+        One random view of a picture each time; None: the picture as it is.
+    shape_hw
+        (n, 2) original heights and widths, for crops in the original geometry.
+    loss
+        loss(logits, labels).
+    """
+    model = Classifier(encoder, classes, seed=spec.seed)
+    order = plan(spec, len(images))
+    resolved = views.resolve(size) if views is not None else None
+    hw = shape_hw if shape_hw is not None else np.full((len(images), 2), images.shape[1])
+    device = device_of(spec)
+    target = torch.from_numpy(labels.astype(np.int64))
+
+    def batch(step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
+        index = order.index(step, rank, world)
+        x = torch.from_numpy(images[index]).to(device)
+        if resolved is None:
+            return pictures.evaluation(x, size=size), target[index]
+        drawn = pictures.draw(
+            resolved, index, seed=spec.seed, epoch=order.epoch(step), view=0, size=size, shape_hw=hw[index]
+        )
+        return pictures.apply(x, drawn, size=size), target[index]
+
+    def objective(net: nn.Module, items: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Any]]:
+        return loss(net(items[0]), items[1]), {}
+
+    def evaluate(net: nn.Module, step: int) -> dict[str, Any]:
+        assert validation is not None
+        logits = predict(net, validation[0], size=size)
+        return {"score": float((logits.argmax(1).numpy() == validation[1]).mean())}
+
+    return fit(
+        model, batch, objective, spec=spec, steps=order.steps, steps_per_epoch=order.steps_per_epoch, run=run,
+        evaluate=evaluate if validation is not None else None, what=what,
+    )  # fmt: skip
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: np.ndarray, *, size: int, batch_size: int = 256) -> Tensor:
+    """Outputs for pictures (n, S, S, c) uint8, in fp32 and eval mode: (n, ...) on the CPU."""
+    device = next(model.parameters()).device
+    was = model.training
+    model.eval()
+    rows = []
+    for i in range(0, len(images), batch_size):
+        x = torch.from_numpy(np.ascontiguousarray(images[i : i + batch_size])).to(device)
+        x = pictures.evaluation(x, size=size).contiguous(memory_format=torch.channels_last)
+        rows.append(model(x).float().cpu())
+    model.train(was)
+    return torch.cat(rows)

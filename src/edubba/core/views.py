@@ -1,0 +1,282 @@
+"""Random views of pictures: SimCLR's crop, flip, colours and blur, and the turns and bends that suit writing.
+
+All parameters are drawn first, by the picture's index, and then applied to many pictures at once. So batch size,
+worker, process and resume change nothing, and the pixels can be differentiated through. The operations and their
+order are those of Chen et al. 2020 with torchvision's definitions (brightness multiplies, the aspect of a crop is
+log-uniform, resizing has antialias); normalisation is left to the encoder.
+"""
+
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from itertools import permutations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64, Shaped
+from scipy.special import ndtri
+from torch import Tensor
+
+from edubba.core import colour, resample, streams
+from edubba.core.errors import UserError
+from edubba.core.settings import Views
+
+JITTER = ("brightness", "contrast", "saturation", "hue")
+ORDERS = [*permutations(JITTER), ()]  # the 24 orders, and no jitter
+GREY_ORDERS = [tuple(step for step in order if step in ("brightness", "contrast")) for order in ORDERS]
+TRIES = 10  # of torchvision's random crop, before it falls back on the centre
+ASPECT = (3 / 4, 4 / 3)
+SIGMA = (0.1, 2.0)
+BEND = 4  # displacements along each side
+WINDOWS = 2**18  # places where a picture's noise may begin in the one field of noise
+CHUNK = 2**18  # values worked on at a time, so that they stay in the processor's cache
+COLUMNS = dict(
+    area=TRIES, aspect=TRIES, corner=2, flip=1, jitter=1, order=1, factors=4, grey=1, blur=1, sigma=1,
+    rotate=1, scale=2, shear=1, shift=2, bend=2 * BEND * BEND, noise=1, window=1, erase=2,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is done to each picture of a batch; `draws[i]` takes some of them. Always on the processor."""
+
+    box: Float64[Tensor, "n 4"]
+    """top, left, height, width of the crop, as shares of the picture's sides"""
+    flip: Bool[Tensor, "n"]
+    order: Int64[Tensor, "n"]
+    """which of `ORDERS` the jitter follows; the last is none"""
+    brightness: Float64[Tensor, "n"]
+    contrast: Float64[Tensor, "n"]
+    saturation: Float64[Tensor, "n"]
+    hue: Float64[Tensor, "n"]
+    """share of the circle"""
+    grey: Bool[Tensor, "n"]
+    sigma: Float64[Tensor, "n"]
+    """of the blur, pixels of the view; 0 is none"""
+    affine: Float64[Tensor, "n 2 3"]
+    """from the place in the view to the place in the crop, see `resample.warp`"""
+    bend: Float64[Tensor, "n 2 4 4"]
+    noise: Float64[Tensor, "n"]
+    """standard deviation"""
+    window: Int64[Tensor, "n"]
+    """where the picture's noise begins in the field"""
+    erase: Float64[Tensor, "n 3"]
+    """place of the erased box between the top and the bottom, the left and the right (0 to 1), and its side as a share"""
+
+    def __getitem__(self, i) -> "Draws":
+        return Draws(**{f.name: getattr(self, f.name)[i] for f in fields(self)})
+
+    def __len__(self) -> int:
+        return len(self.flip)
+
+
+def draw(
+    views: Views,
+    index: Int[np.ndarray, "n"],
+    *,
+    seed: int,
+    epoch: int,
+    view: int,
+    size: int,
+    shape_hw: Int[np.ndarray, "n 2"],
+) -> Draws:
+    """Draw what will be done to each picture, a function of (seed, epoch, view) and its index alone.
+
+    Parameters
+    ----------
+    index
+        The pictures' indices in their source.
+    size
+        Side of the views in pixels; decides on the blur where `views` leaves it open.
+    shape_hw
+        Height and width of the pictures as they were taken: crops keep their aspect there, even if `apply` is handed
+        pictures squashed to a square.
+
+    Raises
+    ------
+    UserError
+        If a setting is out of its range.
+    """
+    v = views.resolve(size)
+    u = streams.uniform(seed, "views", epoch, view, index=index, k=sum(COLUMNS.values()))
+    u = dict(zip(COLUMNS, np.split(u, np.cumsum([*COLUMNS.values()])[:-1], axis=1), strict=True))
+    both = {name: 2 * x - 1 for name, x in u.items()}  # uniform in -1 to 1
+    n = len(u["flip"])
+    spread = 0.8 * v.strength
+    factors = np.maximum(1 - spread, 0) + u["factors"] * (1 + spread - np.maximum(1 - spread, 0))
+    angle, shear = np.radians(v.rotate) * both["rotate"][:, 0], v.shear * both["shear"][:, 0]
+    turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], axis=1).reshape(n, 2, 2)
+    slant = np.tile(np.eye(2), (n, 1, 1))
+    slant[:, 0, 1] = shear
+    stretched = turn @ slant * (1 + v.scale * both["scale"])[:, None, :]
+    # places run from -1 to 1, so a share of the side counts twice
+    affine = np.concatenate([stretched, 2 * v.shift * both["shift"][:, :, None]], axis=2)
+    drawn = dict(
+        box=boxes(u["area"], u["aspect"], u["corner"], smallest=v.crop_min, shape_hw=np.asarray(shape_hw)),
+        flip=u["flip"][:, 0] < v.flip,
+        order=np.where(u["jitter"] < v.jitter, (u["order"] * 24).astype(np.int64), 24)[:, 0],
+        brightness=factors[:, 0],
+        contrast=factors[:, 1],
+        saturation=factors[:, 2],
+        hue=0.2 * v.strength * both["factors"][:, 3],
+        grey=u["grey"][:, 0] < v.grey,
+        sigma=np.where(u["blur"] < v.blur, SIGMA[0] + u["sigma"] * (SIGMA[1] - SIGMA[0]), 0)[:, 0],
+        affine=affine,
+        bend=2 * v.bend * both["bend"].reshape(n, 2, BEND, BEND),
+        noise=v.noise * u["noise"][:, 0],
+        window=(u["window"][:, 0] * WINDOWS).astype(np.int64),
+        erase=np.concatenate([u["erase"], np.full((n, 1), v.erase)], axis=1),
+    )
+    return Draws(**{name: torch.from_numpy(value) for name, value in drawn.items()})
+
+
+def boxes(
+    area: Float64[np.ndarray, "n tries"],
+    aspect: Float64[np.ndarray, "n tries"],
+    corner: Float64[np.ndarray, "n 2"],
+    *,
+    smallest: float,
+    shape_hw: Int[np.ndarray, "n 2"],
+) -> Float64[np.ndarray, "n 4"]:
+    """torchvision's random crop in whole pixels of the original, from uniform numbers: top, left, height, width as shares.
+
+    Area uniform from `smallest` to 1, aspect log-uniform; the first try that fits, else the middle of the picture with
+    its aspect brought into range. A `smallest` of 1 is the whole picture.
+    """
+    h, w = shape_hw[:, :1].astype(float), shape_hw[:, 1:].astype(float)
+    if smallest == 1:
+        return np.tile([0.0, 0.0, 1.0, 1.0], (len(h), 1))
+    pixels = h * w * (smallest + area * (1 - smallest))
+    ratio = np.exp(np.log(ASPECT[0]) + aspect * np.log(ASPECT[1] / ASPECT[0]))
+    wide, high = np.rint(np.sqrt(pixels * ratio)), np.rint(np.sqrt(pixels / ratio))
+    fits = (wide > 0) & (wide <= w) & (high > 0) & (high <= h)
+    first = fits.argmax(axis=1, keepdims=True)
+    found = fits.any(axis=1, keepdims=True)
+    height = np.where(found, np.take_along_axis(high, first, 1), np.where(w / h < ASPECT[0], np.rint(w / ASPECT[0]), h))
+    width = np.where(found, np.take_along_axis(wide, first, 1), np.where(w / h > ASPECT[1], np.rint(h * ASPECT[1]), w))
+    top = np.where(found, np.floor(corner[:, :1] * (h - height + 1)), (h - height) // 2)
+    left = np.where(found, np.floor(corner[:, 1:] * (w - width + 1)), (w - width) // 2)
+    return np.concatenate([top / h, left / w, height / h, width / w], axis=1)
+
+
+def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Float[Tensor, "n channels size size"]:
+    """The views that `draws` describes.
+
+    Parameters
+    ----------
+    images
+        uint8 `(n, h, w, c)`, or float `(n, c, h, w)` in 0 to 1; 1 or 3 channels. Grey pictures have no saturation and
+        no hue to change.
+    draws
+        One row a picture.
+    size
+        Side of the views in pixels.
+
+    Returns
+    -------
+    Numbers in 0 to 1, in the images' float type (float32 for uint8) and on their device, laid out channels last in
+    memory. Differentiable with respect to float images.
+    """
+    if images.is_floating_point():
+        images = images.permute(0, 2, 3, 1)
+    n, h, w, c = images.shape
+    if c not in (1, 3):
+        raise UserError(f"views are made of grey or RGB pictures, 1 or 3 channels; these have {c}")
+    if len(draws) != n:
+        raise UserError(f"{n} pictures but draws for {len(draws)}")
+    kind = images.dtype if images.is_floating_point() else torch.float32
+
+    def here(taps):
+        return resample.Taps(taps.index.to(images.device), taps.weight.to(images.device, kind))
+
+    orders = ORDERS if c == 3 else GREY_ORDERS
+    order = torch.tensor([orders.index(steps) for steps in orders])[draws.order]
+    blurred = (draws.sigma > 0) & (size >= 20)  # below 20 pixels SimCLR's rule gives a blur of one tap
+    place, runs = arrange(order * 4 + blurred * 2 + draws.grey, longest=max(1, CHUNK // (c * size * size)))
+    draws, order, blurred = draws[place], order[place], blurred[place]
+    top, left, height, width = draws.box.T
+    rows = here(resample.triangle(top * h, height * h, torch.zeros_like(draws.flip), source=h, size=size))
+    columns = here(resample.triangle(left * w, width * w, draws.flip, source=w, size=size))
+    place = place.to(images.device)
+    made = []
+    for run in runs:
+        some = draws[run]
+        x = resample.crop(images[place[run]], rows[run], columns[run])
+        if moves(some):
+            x = resample.warp(x, some.affine.to(x), some.bend.to(x))
+        for step in orders[order[run][0]]:
+            x = getattr(colour, step)(x, getattr(some, step).to(x)).clamp_(0, 1)
+        if c == 3 and some.grey[0]:
+            x = colour.grey(x)
+        if some.noise.any():
+            x = x + some.noise.to(x)[:, None, None] * noise(some.window, shape=(c, size, size)).to(x)
+        x = resample.blur(x, here(resample.gaussian(some.sigma, size=size))) if blurred[run][0] else x.transpose(2, 3)
+        if some.erase[:, 2].any():
+            x = erase(x, some.erase)
+        made.append(x.clamp(0, 1).permute(1, 2, 3, 0).contiguous())
+    return torch.cat(made)[place.argsort()].permute(0, 3, 1, 2)
+
+
+def arrange(code: Int64[Tensor, "n"], *, longest: int) -> tuple[Int64[Tensor, "n"], list[slice]]:
+    """An order in which pictures of one code stand side by side, and the runs of one code in it, none over `longest`."""
+    place = code.argsort(stable=True)
+    ends = torch.unique_consecutive(code[place], return_counts=True)[1].cumsum(0).tolist()
+    starts = [0, *ends[:-1]]
+    return place, [
+        slice(i, min(i + longest, end))
+        for start, end in zip(starts, ends, strict=True)
+        for i in range(start, end, longest)
+    ]
+
+
+def moves(draws: Draws) -> bool:
+    """Whether any picture is turned, stretched, shifted or bent."""
+    return bool(draws.bend.any() or (draws.affine != torch.eye(2, 3)).any())
+
+
+def noise(window: Int64[Tensor, "n"], *, shape: tuple[int, int, int]) -> Float[Tensor, "c n size size"]:
+    """Standard normal noise: for each picture another window of one fixed field, which costs no more than a copy."""
+    c, size, _ = shape
+    field = noise_field(WINDOWS + c * size * size).unfold(0, c * size * size, 1)
+    return field[window].view(-1, c, size, size).transpose(0, 1)
+
+
+@lru_cache(maxsize=4)
+def noise_field(k: int) -> Float[Tensor, "k"]:
+    """k standard normal numbers, always the same."""
+    u = streams.uniform(0, "noise field", index=np.array([0]), k=k)[0]
+    return torch.from_numpy(ndtri(u + 2.0**-54)).float()  # u may be 0
+
+
+def erase(x: Float[Tensor, "c n y x"], box: Float64[Tensor, "n 3"]) -> Float[Tensor, "c n y x"]:
+    """Fill a square with the picture's mean colour, so that it stands out neither of dark nor of light pictures."""
+    size = x.shape[2]
+    side = (box[:, 2] * size).round()
+    low = (box[:, :2] * (size - side + 1)[:, None]).floor()
+    place = torch.arange(size)
+    inside = (place >= low[..., None]) & (place < (low + side[:, None])[..., None])
+    mask = (inside[:, 0, :, None] & inside[:, 1, None, :]).to(x.device)
+    return torch.where(mask, x.mean((2, 3), keepdim=True), x)
+
+
+def pair(
+    images: Shaped[Tensor, "n a b c"],
+    views: Views,
+    *,
+    index: Int[np.ndarray, "n"],
+    seed: int,
+    epoch: int,
+    size: int,
+    shape_hw: Int[np.ndarray, "n 2"],
+) -> tuple[Float[Tensor, "n channels size size"], Float[Tensor, "n channels size size"]]:
+    """Two independent views of every picture, numbers 0 and 1 of the epoch; arguments as in `draw` and `apply`."""
+    v1, v2 = (draw(views, index, seed=seed, epoch=epoch, view=view, size=size, shape_hw=shape_hw) for view in (0, 1))
+    return apply(images, v1, size=size), apply(images, v2, size=size)
+
+
+def evaluation(images: Shaped[Tensor, "n a b c"], *, size: int) -> Float[Tensor, "n channels size size"]:
+    """The whole picture at `size`, with antialias and nothing random; images and result as in `apply`."""
+    whole = Views(crop_min=1.0, flip=0.0, jitter=0.0, grey=0.0, blur=0.0)
+    n = len(images)
+    still = draw(whole, np.zeros(n, int), seed=0, epoch=0, view=0, size=size, shape_hw=np.ones((n, 2), int))
+    return apply(images, still, size=size)
+

@@ -1,0 +1,26 @@
+"""First chapter: an encoder learns oracle-bone characters without labels, then a few labels go further."""
+
+from pathlib import Path
+
+from edubba.contrast import Pretrain, Probe, Views, pretrain, probe, report
+from edubba.core import catalogue
+from edubba.core.report import Section
+from edubba.core.settings import Fit
+
+SOURCE = "oracle-mnist-demo"
+# steps, not seconds: about two of the three minutes that the chapter may take on 2 cores
+PRETRAIN = Pretrain(
+    epochs=70, batch_size=250, optimizer="adamw", lr=2e-3, weight_decay=0.05, warmup_epochs=1, temperature=0.1,
+    views=Views(preset="writing"),
+)  # fmt: skip
+PROBE = Probe(draws=3, fit=Fit(epochs=12, batch_size=100, lr=2e-3, warmup_epochs=1, keep="best"))
+
+
+def chapter(folder: Path) -> list[Section]:
+    """Pretrain, probe, and what the report says about both; what is finished already is not done again."""
+    source = catalogue.find(SOURCE)
+    run = pretrain(source, PRETRAIN, out=folder / "contrast")
+    probe(run, source, spec=PROBE)
+    report.build(run.path / "probe")
+    report.build(run.path)
+    return [*report.sections_pretrain(run.path), *report.sections_probe(run.path / "probe")]

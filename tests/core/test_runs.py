@@ -1,0 +1,172 @@
+"""The run folder: created, locked, resumed, finished, refused."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from edubba.core import files, runs
+from edubba.core.errors import UserError
+from edubba.core.settings import Fit
+from edubba.core.stats import result
+
+SPEC = Fit(epochs=3)
+
+
+def start(path, spec=SPEC, source="photos", fingerprint="f" * 64, verb="contrast.pretrain"):
+    return runs.open(path, spec, verb=verb, source=source, fingerprint=fingerprint)
+
+
+def a_result(name="knn", value=0.5):
+    return result(name, value, method="m", n=3, unit="picture", data="d", split="validation", seconds=1.0)
+
+
+def test_spec_toml_repeats_the_settings_and_the_source(tmp_path):
+    run = start(tmp_path / "a")
+    assert run.settings["source"] == "photos"
+    assert run.settings["epochs"] == 3
+    assert run.resolved["format"] == "edubba.run/1"
+    assert not run.done
+
+
+def test_the_same_line_goes_on_and_a_finished_run_is_returned(tmp_path):
+    start(tmp_path / "a").log(step=1, loss=1.0)
+    run = start(tmp_path / "a")
+    assert run.metrics[0]["loss"] == 1.0
+    run.finish([a_result()], choices=[], warnings=["w"])
+    again = start(tmp_path / "a")
+    assert again.done
+    assert again.results == run.results
+    assert again.document["warnings"] == ["w"]
+
+
+def test_other_settings_are_refused_and_named(tmp_path):
+    start(tmp_path / "a").close()
+    with pytest.raises(UserError) as error:
+        start(tmp_path / "a", replace(SPEC, batch_size=128, lr=0.5))
+    assert str(error.value) == (
+        f"{tmp_path / 'a'} began with other settings (batch_size was 256, is 128; lr was 0.002, is 0.5):"
+        " use those, or another folder with -o"
+    )
+
+
+def test_other_threads_go_on_with_the_same_run(tmp_path):
+    start(tmp_path / "a").close()
+    assert not start(tmp_path / "a", replace(SPEC, threads=1)).done
+
+
+def test_a_changed_source_is_refused(tmp_path):
+    start(tmp_path / "a").close()
+    with pytest.raises(UserError, match="its files changed or it is another source"):
+        start(tmp_path / "a", fingerprint="0" * 64)
+
+
+def test_another_verb_is_refused(tmp_path):
+    start(tmp_path / "a").close()
+    with pytest.raises(UserError, match=r"is a run of contrast\.pretrain, not of contrast\.probe"):
+        start(tmp_path / "a", verb="contrast.probe")
+
+
+def test_a_folder_with_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.doc").write_text("mine")
+    with pytest.raises(UserError, match="exists and is not a run folder"):
+        start(tmp_path)
+    assert (tmp_path / "thesis.doc").read_text() == "mine"
+
+
+def test_a_folder_in_use_is_refused_and_a_dead_owner_is_forgotten(tmp_path):
+    start(tmp_path / "a")
+    lock = tmp_path / "a" / "lock"
+    living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": living.pid}))
+        with pytest.raises(UserError, match=f"is in use by process {living.pid}"):
+            start(tmp_path / "a")
+    finally:
+        living.kill()
+        living.wait()
+    start(tmp_path / "a")
+    assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_from_another_machine_says_how_to_remove_it(tmp_path):
+    start(tmp_path / "a")
+    lock = tmp_path / "a" / "lock"
+    lock.write_text(json.dumps({"pid": 1, "host": "elsewhere"}))
+    with pytest.raises(UserError, match=f"if that machine is gone, delete {lock}"):
+        start(tmp_path / "a")
+
+
+def test_on_resume_metrics_are_cut_back_to_the_checkpoint_and_a_half_line_is_dropped(tmp_path):
+    run = start(tmp_path / "a")
+    for step in (1, 2, 3):
+        run.log(step=step, loss=float(step))
+    run.save({"step": 2, "x": torch.ones(2)})
+    with open(run.path / "metrics.jsonl", "a") as file:
+        file.write('{"kind": "train", "step": 2, "lo')
+    state = run.load()
+    assert state is not None
+    assert state["step"] == 2
+    assert [line["step"] for line in run.metrics] == [1, 2]
+
+
+def test_without_a_checkpoint_old_metrics_are_forgotten(tmp_path):
+    run = start(tmp_path / "a")
+    run.log(step=1, loss=1.0)
+    assert run.load() is None
+    assert run.metrics == []
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    run = start(tmp_path / "a")
+    (run.path / "state.ckpt").write_bytes(b"PK\x03\x04 cut off")
+    with pytest.raises(UserError, match=r"state\.ckpt cannot be read .* delete it"):
+        run.load()
+
+
+def test_nan_becomes_null(tmp_path):
+    run = start(tmp_path / "a")
+    run.log(step=1, loss=float("nan"), t=torch.tensor(2.0), n=np.int64(3))
+    assert run.metrics[0] | {"time": 0} == {"kind": "train", "step": 1, "time": 0, "loss": None, "t": 2.0, "n": 3}
+
+
+def test_a_choice_on_test_cannot_be_written(tmp_path):
+    run = start(tmp_path / "a")
+    with pytest.raises(ValueError, match="chosen on the test split"):
+        run.finish([], choices=[{"name": "C", "value": 1, "candidates": [1], "metric": "accuracy", "split": "test"}], warnings=[])
+
+
+def test_facts_that_were_resolved_stay(tmp_path):
+    run = start(tmp_path / "a")
+    assert run.resolve(precision="bf16")["precision"] == "bf16"
+    assert run.resolve(precision="fp32", n=4)["precision"] == "bf16"
+    assert run.resolved["n"] == 4
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x.json"
+    files.write(path, "old")
+    with pytest.raises(RuntimeError), files.replacing(path) as part:
+        part.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x.json"]
+
+
+def test_only_run_folders_are_removed(tmp_path):
+    with pytest.raises(UserError, match="is not a run folder"):
+        runs.remove(tmp_path)
+    start(tmp_path / "a").close()
+    runs.remove(tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_runs_are_found_under_a_root(tmp_path):
+    for name in ("b", "a"):
+        start(tmp_path / "x" / name).close()
+    assert [run.path.name for run in runs.find(tmp_path)] in (["a", "b"], ["b", "a"])
