@@ -29,6 +29,7 @@ app = App(
     4 done, and the answer is no; 70 our bug; 130 interrupted, the same line goes on.
     """,
     help_format="markdown",
+    suppress_keyboard_interrupt=False,
 )
 app.command("edubba.contrast.cli:app", name="contrast")
 app.command("edubba.tour.cli:demo", name="demo")

@@ -122,9 +122,10 @@ def pretrain(
         Nothing to learn from, or the folder holds another run.
     """
     began = time.time()
-    pictures = images.open(source, size=spec.image_size or None)
+    with train.first_process_first(spec):
+        pictures = images.open(source, size=spec.image_size or None)
+        run = runs.open(out, spec, verb="contrast.pretrain", source=pictures.source, fingerprint=pictures.fingerprint)
     size = pictures.size
-    run = runs.open(out, spec, verb="contrast.pretrain", source=pictures.source, fingerprint=pictures.fingerprint)
     if run.done:
         return run
     rows = choose(pictures, spec)
@@ -160,12 +161,12 @@ def pretrain(
 
     if spec.keep == "best" and (watched.bank is None or watched.what != "validation"):
         raise UserError("--keep best chooses by kNN on validation: give a labels.csv with labels and a split column")
-    train.fit(
+    trained = train.fit(
         network, batch, loss, spec=spec, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch, run=run, evaluate=evaluate,
         on_step=on_step, what="pretraining",
     )  # fmt: skip
     if run.writes:
-        _finish(run, spec, network, pictures, rows, watched, said, size=size, seconds=time.time() - began)
+        _finish(run, spec, trained, pictures, rows, watched, said, size=size, seconds=time.time() - began)
     return run
 
 
@@ -176,7 +177,7 @@ def _table(spec: Pretrain, size: int) -> dict[str, Any]:
 
 
 def _finish(
-    run: Run, spec: Pretrain, network: Network, pictures: images.Pictures, rows: np.ndarray, watched: watch.Watched,
+    run: Run, spec: Pretrain, network: Any, pictures: images.Pictures, rows: np.ndarray, watched: watch.Watched,
     said: list[str], *, size: int, seconds: float,
 ) -> None:  # fmt: skip
     facts = run.resolved

@@ -54,7 +54,8 @@ class Scan:
 class Cached(NamedTuple):
     """Pictures on disk: row i of everything is one picture."""
 
-    x: UInt8[np.memmap, "n s s c"]
+    x: UInt8[np.ndarray, "n s s c"]
+    """a read-only memory map"""
     shape_hw: Int[np.ndarray, "n 2"]
     file: Shaped[np.ndarray, " n"]
     hash: Shaped[np.ndarray, " n"]
@@ -124,10 +125,12 @@ def load(target: Path, stamp: str) -> Cached | None:
     facts = _json(target / "cache.json")
     if facts.get("format") != FORMAT or facts["stamp"] != stamp:
         return None
+    if (target / "pixels").stat().st_size != math.prod(facts["shape"]):
+        return None
     with np.load(target / "index.npz", allow_pickle=False) as index:
         hw, names, hashes = index["shape_hw"], index["names"], index["hashes"]
     x = np.memmap(target / "pixels", dtype=np.uint8, mode="r", shape=tuple(facts["shape"]))
-    return Cached(x, hw, names, hashes, [Skipped(**row) for row in facts["skipped"]])
+    return Cached(np.asarray(x), hw, names, hashes, [Skipped(**row) for row in facts["skipped"]])
 
 
 def fill(found: Folder | Archive | Arrays, scan: Scan, side: int, target: Path, *, workers: int) -> None:
@@ -213,17 +216,20 @@ def _results(jobs: Iterable[Callable[[], Any]], total: int, workers: int, what: 
     workers = workers or machine.cores()
     waiting: deque = deque()
     done = 0
-    with progress.bar(what, total, unit="pictures") as show, ThreadPoolExecutor(workers) as pool:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's on odd files: what matters of them ends among the skipped
-            for job in jobs:
-                waiting.append(pool.submit(job))
-                if len(waiting) > 4 * workers:
-                    yield waiting.popleft().result()
-                    show(done := done + 1)
-            while waiting:
+    with (
+        progress.bar(what, total, unit="pictures") as show,
+        ThreadPoolExecutor(workers) as pool,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # Pillow's on odd files: what matters of them ends among the skipped
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) > 4 * workers:
                 yield waiting.popleft().result()
                 show(done := done + 1)
+        while waiting:
+            yield waiting.popleft().result()
+            show(done := done + 1)
 
 
 def _json(path: Path) -> dict[str, Any]:

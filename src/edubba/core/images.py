@@ -40,9 +40,13 @@ class Rows:
 
     def __getitem__(self, item: Any) -> np.ndarray:
         first, *rest = item if isinstance(item, tuple) else (item,)
-        return np.array(
-            self.base[self.index[first]][(slice(None), *rest) if np.ndim(self.index[first]) else tuple(rest)]
-        )
+        if first is Ellipsis:
+            first, rest = slice(None), [Ellipsis, *rest]
+        rows = self.index[first]
+        if isinstance(first, slice):
+            return self.base[rows][(slice(None), *rest)]
+        picked = self.base[(rows, *rest)]
+        return picked if np.ndim(rows) else np.array(picked)  # a single row would be a view of the read-only map
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)

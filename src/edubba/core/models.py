@@ -58,7 +58,7 @@ def card(
     kind
         `encoder` or `classifier`.
     architecture
-        {name, arguments}: what `encoders.build` takes.
+        {name, arguments}: what `encoders.build` takes, without the seed.
     input
         {kind: "image", channels, size (pixels), range: [0, 1], mean, std}; mean and std have a number per channel.
     output
@@ -90,7 +90,7 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any]) -> Path:
     path
         Folder to make.
     model
-        A model as `build(card)` makes it, trained.
+        A model as `build(card)` makes it, trained: `encoders.Encoder`, or `train.Classifier` around one.
     card
         From `card`.
 
@@ -118,6 +118,8 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any]) -> Path:
             os.replace(path, before)  # a folder cannot be renamed onto a full one
         os.replace(part, path)
     finally:
+        if before.exists() and not path.exists():
+            os.replace(before, path)
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(before, ignore_errors=True)
     return path
@@ -149,7 +151,9 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
     for file, sha256 in card["files"].items():
         content = (path / file).read_bytes() if (path / file).is_file() else b""
         if hashlib.sha256(content).hexdigest() != sha256:
-            raise UserError(f"{path / file} is damaged or missing (its SHA-256 is not that of model.json): copy it again")
+            raise UserError(
+                f"{path / file} is damaged or missing (its SHA-256 is not that of model.json): copy it again"
+            )
         if file == WEIGHTS:
             tensors = safetensors.torch.load(content)
     model = build(card)
@@ -160,13 +164,11 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
 
 
 def build(card: dict[str, Any]) -> nn.Module:
-    """The untrained model of a card. Runs the card's `module:attribute` where it has one."""
-    with torch.random.fork_rng(devices=[]):  # building draws first weights that are thrown away
-        architecture, input = card["architecture"], card["input"]
-        network = encoders.build(architecture["name"], **architecture["arguments"])
-        encoder = encoders.Encoder(encoders.Normalise(input["mean"], input["std"]), network)
-        if card["kind"] == "encoder":
-            return encoder
+    """The model of a card with first weights. Imports and runs the card's `module:attribute` where it has one."""
+    encoder = encoders.twin(card, seed=0)
+    if card["kind"] == "encoder":
+        return encoder
+    with torch.random.fork_rng(devices=[]):
         return train.Classifier(encoder, len(card["output"]["classes"]))
 
 

@@ -68,8 +68,10 @@ def read_labels(path: str | Path, *, content: bytes | None = None) -> Table:
     header = rows[0][1] if rows else []
     for column in ("file", "label"):
         if column not in header:
-            has = ", ".join(header) or "nothing"
-            raise UserError(f"{path} lacks the column '{column}': its first line names {has}")
+            raise UserError(
+                f"{path} lacks the column {column!r}: its first line must name file and label, but names "
+                + (", ".join(header) or "nothing")
+            )
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise UserError(f"{path} has two columns called {twice!r}: rename one")
@@ -312,9 +314,10 @@ def draw_labels(
     labels = np.asarray(labels, dtype=str)
     order = streams.permutation(seed, "labels", draw, n=len(labels))
     order = order[labels[order] != ""]
+    classes, y = np.unique(labels[order], return_inverse=True)
     chosen = []
-    for name in np.unique(labels[order]):
-        members = order[labels[order] == name]
+    for c in range(len(classes)):
+        members = order[y == c]
         if fraction is not None:
             k = math.floor(fraction * len(members) + 0.5)
         elif per_class is not None:

@@ -91,6 +91,23 @@ def use_threads(threads: int) -> int:
     return threads
 
 
+@contextmanager
+def first_process_first(spec: Fit) -> Iterator[None]:
+    """Under torchrun, let process 0 go through the block before the others: it fills caches and makes folders."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield
+        return
+    import torch.distributed as dist
+
+    if not dist.is_initialized():
+        dist.init_process_group("cpu:gloo,cuda:nccl" if device_of(spec).type == "cuda" else "gloo")
+    if dist.get_rank() > 0:
+        dist.barrier()
+    yield
+    if dist.get_rank() == 0:
+        dist.barrier()
+
+
 def _fabric(device: torch.device, precision: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Fabric's imports warn about packages we do not use
@@ -223,7 +240,7 @@ def fit(
                 )
 
         def score(step: int) -> None:
-            if evaluate is None:
+            if evaluate is None or not fabric.is_global_zero:
                 return
             shown = average if average is not None else model
             shown.eval()
@@ -257,7 +274,8 @@ def fit(
                 with fabric.no_backward_sync(net, enabled=not last_of_group and fabric.world_size > 1):
                     value, numbers = loss(net, items)
                     fabric.backward(value / spec.accumulate)
-                lr = optim.schedule(step, peak=peak, warmup=warmup, steps=steps)
+                first_of_group = step - step % spec.accumulate
+                lr = optim.schedule(first_of_group, peak=peak, warmup=warmup, steps=steps)
                 if last_of_group:
                     norm = _gradient_norm(model) if step % log_every == 0 or spec.accumulate > 1 else None
                     for group in optimizer.param_groups:
@@ -270,7 +288,7 @@ def fit(
                     norm = None
                 state["step"] = step + 1
                 if step % log_every == 0 or step + 1 == steps:
-                    number = float(value.detach())
+                    number = float(fabric.all_reduce(value.detach(), reduce_op="mean"))
                     if not math.isfinite(number):
                         raise UserError(
                             f"the loss is {number} at step {step + 1} of {steps}: lower --lr (now {peak:g}), lengthen"

@@ -1,0 +1,203 @@
+"""The one loop: batches by position, exact resume, schedules, what is kept, and the classifier on top of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from edubba.core import runs, train
+from edubba.core.errors import UserError
+from edubba.core.settings import Fit
+
+SPEC = Fit(epochs=3, batch_size=8, lr=0.01, warmup_epochs=1.0, precision="fp32", threads=1, save_every=4, evaluate_every=6)
+N = 40
+X = torch.randn(N, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+Y = (X.mean((1, 2, 3)) > 0).long()
+
+
+class Stop(Exception):
+    pass
+
+
+def network(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 2),
+    )  # fmt: skip
+
+
+def fitted(folder=None, *, spec=SPEC, stop=None, evaluate=None, batches=None):
+    plan = train.plan(spec, N)
+
+    def batch(step, rank, world):
+        index = torch.from_numpy(plan.index(step, rank, world))
+        if batches is not None:
+            batches.append((step, index.tolist()))
+        return X[index], Y[index]
+
+    def loss(model, items):
+        return F.cross_entropy(model(items[0]), items[1]), {}
+
+    def on_step(step):
+        if step == stop:
+            raise Stop
+
+    run = None
+    if folder is not None:
+        run = runs.open(folder, spec, verb="contrast.pretrain", source="x", fingerprint="0")
+    model = train.fit(
+        network(), batch, loss, spec=spec, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch, run=run,
+        on_step=on_step, evaluate=evaluate,
+    )  # fmt: skip
+    return model, run
+
+
+def weights(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def knn_like(model, step):
+    return {"score": float((model(X).argmax(1) == Y).float().mean())}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"ema": 0.9}, {"accumulate": 2}, {"optimizer": "sgd"}, {"optimizer": "lars", "lr": 1.0}, {"precision": "bf16"}, {"keep": "best"}],
+    ids=lambda c: " ".join(f"{k}={v}" for k, v in c.items()) or "plain",
+)
+@pytest.mark.parametrize("stop", [5, 8])
+def test_an_interrupted_run_ends_with_the_same_weights_to_the_bit(tmp_path, change, stop):
+    spec = replace(SPEC, **change)
+    whole, first = fitted(tmp_path / "whole", spec=spec, evaluate=knn_like)
+    with pytest.raises(Stop):
+        fitted(tmp_path / "broken", spec=spec, stop=stop, evaluate=knn_like)
+    resumed, second = fitted(tmp_path / "broken", spec=spec, evaluate=knn_like)
+    assert_same(weights(whole), weights(resumed))
+    drop = {"time", "images_per_second", "waiting"}
+    a, b = ([{k: v for k, v in line.items() if k not in drop} for line in run.metrics] for run in (first, second))
+    assert a == b
+
+
+def test_a_resumed_run_does_not_begin_again(tmp_path):
+    with pytest.raises(Stop):
+        fitted(tmp_path / "a", stop=9)
+    batches = []
+    fitted(tmp_path / "a", batches=batches)
+    assert [step for step, _ in batches] == list(range(8, 15))  # saved every 4 steps
+
+
+def test_every_epoch_shows_every_picture_once_in_a_new_order():
+    plan = train.plan(SPEC, N)
+    epochs = [[plan.index(e * 5 + i).tolist() for i in range(5)] for e in range(2)]
+    for epoch in epochs:
+        assert sorted(sum(epoch, [])) == list(range(N))
+    assert epochs[0] != epochs[1]
+
+
+def test_processes_share_a_batch_without_overlap():
+    plan = train.plan(SPEC, N)
+    whole = plan.index(7)
+    parts = [plan.index(7, rank, 4) for rank in range(4)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_fewer_pictures_than_a_batch_make_one_batch_an_epoch():
+    assert train.plan(replace(SPEC, batch_size=256), 40).batch_size == 40
+
+
+def test_one_picture_is_refused():
+    with pytest.raises(UserError, match="1 pictures in batches of 8"):
+        train.plan(SPEC, 1)
+
+
+def test_the_learning_rate_follows_warm_up_and_cosine(tmp_path):
+    _, run = fitted(tmp_path / "a")
+    rates = [line["lr"] for line in run.metrics if line["kind"] == "train"]
+    assert rates[0] == 0
+    assert rates[5] == pytest.approx(0.01)  # after one epoch of five steps
+    assert rates[10] == pytest.approx(0.005)  # half way down the cosine
+    assert len(rates) == 15
+
+
+def test_best_keeps_the_weights_of_the_best_evaluation():
+    scores = {6: 0.9, 12: 0.1, 15: 0.2}
+    seen = {}
+
+    def evaluate(model, step):
+        seen[step] = weights(model)
+        return {"score": scores[step]}
+
+    best, _ = fitted(spec=replace(SPEC, keep="best"), evaluate=evaluate)
+    assert_same(weights(best), seen[6])
+    last, _ = fitted(evaluate=evaluate)
+    assert_same(weights(last), seen[15])
+
+
+def test_the_average_of_the_weights_is_what_is_evaluated_and_kept():
+    seen = {}
+    spec = replace(SPEC, ema=0.5)
+    model, _ = fitted(spec=spec, evaluate=lambda m, step: seen.update({step: weights(m)}) or {})
+    plain, _ = fitted()
+    assert_same(weights(model), seen[15])
+    assert not torch.equal(model[0].weight, plain[0].weight)
+
+
+def test_accumulated_steps_equal_one_step_on_both_batches():
+    x, y = X[:16], Y[:16]
+
+    def run(batch_size, accumulate):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))
+        spec = replace(SPEC, optimizer="sgd", accumulate=accumulate, warmup_epochs=0.0)
+
+        def batch(step, rank, world):
+            first = step * batch_size
+            return x[first : first + batch_size], y[first : first + batch_size]
+
+        def loss(net, items):
+            return F.cross_entropy(net(items[0]), items[1]), {}
+
+        return train.fit(model, batch, loss, spec=spec, steps=16 // batch_size, steps_per_epoch=1)
+
+    one, two = run(16, 1), run(8, 2)
+    torch.manual_seed(0)
+    first = nn.Sequential(nn.Flatten(), nn.Linear(36, 2))[1].weight
+    assert torch.allclose(one[1].weight, two[1].weight, atol=1e-6)
+    assert not torch.allclose(one[1].weight, first, atol=1e-4)
+
+
+def test_a_loss_that_is_no_number_is_a_sentence():
+    def loss(model, items):
+        return model(items[0]).sum() * float("nan"), {}
+
+    with pytest.raises(UserError, match="the loss is nan at step 1 of 15: lower --lr"):
+        train.fit(network(), lambda s, r, w: (X[:8], Y[:8]), loss, spec=SPEC, steps=15, steps_per_epoch=5)
+
+
+def test_a_gpu_that_is_not_there_is_a_sentence():
+    with pytest.raises(UserError, match="torch sees no GPU here"):
+        train.device_of(replace(SPEC, device="cuda"))
+
+
+def test_a_classifier_learns_bright_from_dark():
+    rng = np.random.default_rng(0)
+    y = np.arange(64) % 2
+    images = (rng.integers(0, 100, (64, 8, 8, 1)) + 120 * y[:, None, None, None]).astype(np.uint8)
+    encoder = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    encoder.dim = 4
+    spec = replace(SPEC, epochs=30, batch_size=32, lr=0.05, keep="best")
+    model = train.fit_classifier(
+        encoder, images[:48], y[:48], spec=spec, size=8, classes=2, validation=(images[48:56], y[48:56])
+    )
+    logits = train.predict(model, images[56:], size=8)
+    assert (logits.argmax(1).numpy() == y[56:]).all()
