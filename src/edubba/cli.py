@@ -31,8 +31,8 @@ app = App(
     help_format="markdown",
     suppress_keyboard_interrupt=False,
 )
-app.command("edubba.contrast.cli:app", name="contrast")
-app.command("edubba.tour.cli:demo", name="demo")
+app.command("edubba.contrast.cli:app", name="contrast", help="Learn from pictures without labels, then probe with few.")
+app.command("edubba.tour.cli:demo", name="demo", help="A walk through the rooms on pictures that ship with the package.")
 
 runs_app = App(name="runs", help="Look at run folders, and delete them.")
 data_app = App(name="data", help="Data sets by name.")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.special
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edubba.core import streams
@@ -122,6 +123,7 @@ def test_pictures_of_equal_confidence_are_answered_together():
     assert curve.accuracy.tolist() == pytest.approx([1 / 2, 2 / 3])
 
 
+@hypothesis_settings(deadline=None)
 @given(st.permutations(range(40)), st.integers(1, 20))
 def test_the_order_of_the_pictures_does_not_matter(order, bins):
     logits, labels = calibrated(40, 3, seed=5)

@@ -221,7 +221,7 @@ def strange(tmp_path, monkeypatch):
 def test_a_strangers_code_runs_only_when_allowed(strange):
     path, trace = strange
     assert sentence(path) == (
-        f"{path} needs the code 'strange_network:make', which is not edubba's: if you trust it, load with allow_code=True"
+        f"{path} needs the code 'strange_network:make', which is not edubba's: if you trust it, add --allow-code (allow_code=True in Python)"
     )
     assert not trace.exists()
     assert models.load(path, allow_code=True).model(pictures()).shape == (2, 5)

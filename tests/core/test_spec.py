@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edubba.core import spec
@@ -56,6 +57,7 @@ outers = st.builds(
 )
 
 
+@hypothesis_settings(deadline=None)
 @given(outers)
 def test_settings_survive_toml(tmp_path_factory, settings):
     path = tmp_path_factory.mktemp("spec") / "spec.toml"
@@ -127,6 +129,7 @@ def test_a_fingerprint_is_canonical_json_and_golden():
     assert spec.fingerprint(two()) == spec.fingerprint(two(lr=1)) == "390831bfe797ab5c"
 
 
+@hypothesis_settings(deadline=None)
 @given(outers, outers)
 def test_fingerprints_differ_exactly_where_settings_do(a, b):
     assert (spec.fingerprint(a) == spec.fingerprint(b)) == (spec.differences(a, b) == [])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edubba.core import machine, stats, streams
@@ -54,6 +55,7 @@ def test_one_unit_says_why_it_has_no_interval():
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
+@hypothesis_settings(deadline=None)
 @given(numbers, st.one_of(st.none(), st.tuples(numbers, numbers).map(sorted)), st.text())
 def test_a_result_survives_json(value, interval, name):
     row = replace(made(value, *(interval or ())), name=name)

@@ -23,7 +23,9 @@ def refused(text: str | bytes) -> str:
 
 def test_a_table_from_a_spreadsheet_is_read_with_mark_quotes_and_crlf(tmp_path):
     path = tmp_path / "labels.csv"
-    path.write_bytes(b'\xef\xbb\xbffile,label,group,note\r\n"a, b.jpg","said ""x""",g1,\r\n\r\nc.jpg, NA ,,two words\r\n')
+    path.write_bytes(
+        b'\xef\xbb\xbffile,label,group,note\r\n"a, b.jpg","said ""x""",g1,\r\n\r\nc.jpg, NA ,,two words\r\n'
+    )
     table = tables.read_labels(path)
     assert table.file.tolist() == ["a, b.jpg", "c.jpg"]
     assert table.label.tolist() == ['said "x"', "NA"]
@@ -155,11 +157,17 @@ def test_a_split_depends_on_its_seed_alone():
     first = tables.split(label, seed=3)
     assert all((a == b).all() for a, b in zip(first, tables.split(label, seed=3), strict=True))
     assert not np.array_equal(first.test, tables.split(label, seed=4).test)
-    assert first.test[:5].tolist() == [5, 11, 15, 20, 25]  # this version's, 2026-11: seeded streams are a promise
+    assert first.test[:5].tolist() == [0, 9, 13, 17, 22]  # this version's, 2026-11: seeded streams are a promise
+
+
+def test_pictures_of_no_group_stand_alone():
+    parts = tables.split(["a", "b", "a", "b"], group=["g", "g", "", ""])
+    assert sorted(len(part) for part in parts) == [1, 1, 2]
+    assert parts.train.tolist() == [0, 1]
 
 
 def test_a_part_that_nobody_asked_for_is_empty():
-    parts = tables.split(["a", "b"] * 10, test=0)
+    parts = tables.split(["a", "b"] * 10, test=0.0)
     assert (len(parts.train), len(parts.validation), len(parts.test)) == (16, 4, 0)
 
 
@@ -223,13 +231,18 @@ def test_draws_are_nested_balanced_and_never_unlabelled(labels, draw):
 
 def test_fractions_are_nested_and_stratified():
     labels = np.array(["a"] * 300 + ["b"] * 100)
-    ten, tenth, hundredth = (tables.draw_labels(labels, fraction=f, seed=1, draw=2) for f in (1, 0.1, 0.01))
-    assert [np.unique(labels[part], return_counts=True)[1].tolist() for part in (ten, tenth, hundredth)] == [
+    whole, tenth, hundredth = (tables.draw_labels(labels, fraction=f, seed=1, draw=2) for f in (1.0, 0.1, 0.01))
+    assert [np.unique(labels[part], return_counts=True)[1].tolist() for part in (whole, tenth, hundredth)] == [
         [300, 100],
         [30, 10],
         [3, 1],
     ]
-    assert set(hundredth) < set(tenth) < set(ten)
+    assert set(hundredth) < set(tenth) < set(whole)
+
+
+def test_a_share_is_rounded_to_the_nearest_label():
+    drawn = tables.draw_labels(["a"] * 16 + ["b"] * 14, fraction=0.1, seed=0, draw=0)  # 1.6 and 1.4 labels
+    assert [(drawn < 16).sum(), (drawn >= 16).sum()] == [2, 1]
 
 
 def test_a_class_that_would_get_no_label_leaves_the_row_out():
@@ -242,3 +255,9 @@ def test_draws_differ():
     labels = ["a", "b"] * 100
     drawn = {tuple(tables.draw_labels(labels, per_class=5, seed=0, draw=d).tolist()) for d in range(10)}
     assert len(drawn) == 10
+    assert tables.draw_labels(labels, per_class=2, seed=0, draw=0).tolist() == [
+        2,
+        39,
+        166,
+        193,
+    ]  # this version's, 2026-11

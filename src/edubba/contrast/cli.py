@@ -21,6 +21,7 @@ app = App(
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
 Config = Annotated[Path | None, Parameter(help="TOML file with the same settings, such as the spec.toml of a run; flags win")]
 Flags = Parameter(name="*")
+AllowCode = Annotated[bool, Parameter(negative="", help="import and run a bundle's own network (module:attribute); only if you trust it")]
 
 
 @app.command
@@ -81,6 +82,7 @@ def probe(
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
     spec: Annotated[Probe, Flags] = Probe(),  # noqa: B008
     config: Config = None,
+    allow_code: AllowCode = False,
     json: Json = False,
 ) -> int:
     """Measure an encoder: kNN, linear probe, and the same network trained from scratch, at several numbers of labels.
@@ -102,7 +104,9 @@ def probe(
     from edubba.contrast import report
     from edubba.core import catalogue, runs
 
-    room.probe(run, catalogue.source(source), labels=labels, group=group, spec=spec, out=out)
+    room.probe(
+        run, catalogue.source(source), labels=labels, group=group, spec=spec, out=out, allow_code=allow_code
+    )
     folder = runs.read(out or run / "probe")
     report.build(folder.path)
     if out is None and (run / "spec.toml").exists():
@@ -116,7 +120,13 @@ def probe(
 
 @app.command
 def neighbours(
-    run: Path, photo: Path, *, source: str | None = None, k: int = 10, json: Json = False
+    run: Path,
+    photo: Path,
+    *,
+    source: str | None = None,
+    k: int = 10,
+    allow_code: AllowCode = False,
+    json: Json = False,
 ) -> int:
     """What else looks like this? The pictures most like one photograph.
 
@@ -135,14 +145,21 @@ def neighbours(
     from edubba.core import catalogue, runs
 
     where = source or runs.read(run).settings["source"]
-    found = room.neighbours(run, photo, catalogue.source(where), k=k)
+    encoder = room.load_encoder(run, allow_code=allow_code)
+    found = room.neighbours(encoder, photo, catalogue.source(where), k=k)
     show([n._asdict() for n in found], json=json)
     return 0
 
 
 @app.command
 def embed(
-    run: Path, source: str, *, out: Out, batch_size: int = 256, json: Json = False
+    run: Path,
+    source: str,
+    *,
+    out: Out,
+    batch_size: int = 256,
+    allow_code: AllowCode = False,
+    json: Json = False,
 ) -> int:
     """Write the features h of every picture, with the file names, as an .npz.
 
@@ -163,7 +180,8 @@ def embed(
 
     if out.exists():
         raise UserError(f"{out} exists: choose another file with -o, or delete it")
-    found = room.embed(run, catalogue.source(source), batch_size=batch_size)
+    encoder = room.load_encoder(run, allow_code=allow_code)
+    found = room.embed(encoder, catalogue.source(source), batch_size=batch_size)
     files.write_npz(out, {"h": found.h, "file": found.file.astype(str)})
     summary = {"out": os.fspath(out), "pictures": len(found.file), "dim": found.h.shape[1]}
     show([summary], json=False) if not json else show(summary, json=True)

@@ -44,10 +44,11 @@ def build(spec: Pretrain, *, channels: int, size: int, mean: list[float], std: l
     return Network(normalised, encoders.projection_head(encoder.dim, layers=spec.head_layers, out=spec.head_dim, seed=spec.seed))
 
 
-def moments(x: np.ndarray, *, seed: int) -> tuple[list[float], list[float]]:
+def moments(x: np.ndarray | images.Rows, *, seed: int) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel on the 0 to 1 scale, from at most 2,000 pictures."""
     rows = np.sort(streams.permutation(seed, "moments", n=len(x))[:2000])
-    channels = [x[rows, :, :, c].astype(np.float32) / 255 for c in range(x.shape[3])]
+    sample = x[rows].astype(np.float32) / 255
+    channels = [sample[..., c] for c in range(x.shape[3])]
     return [round(float(c.mean()), 6) for c in channels], [round(max(float(c.std()), 1e-3), 6) for c in channels]
 
 

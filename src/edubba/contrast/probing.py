@@ -22,7 +22,6 @@ from edubba.core.spec import from_table
 from edubba.core.stats import Result, result
 
 L2 = tuple(float(c) for c in np.logspace(-4, 2, 7))  # inverse strengths, as scikit-learn's C, on standardised features
-FEWEST_STEPS = 300  # a twin on 50 pictures needs more epochs than one on 5,000
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def network(
     rows = setting.rows[draw]
     fit = replace(spec.fit, seed=spec.seed + draw)
     one_epoch = max(1, len(rows) // min(fit.batch_size, len(rows)))
-    fit = replace(fit, epochs=max(fit.epochs, -(-FEWEST_STEPS // one_epoch)), evaluate_every=0)
+    fit = replace(fit, epochs=max(fit.epochs, -(-spec.fewest_steps // one_epoch)), evaluate_every=0)
     model = encoders.twin(encoder.bundle.card, seed=fit.seed)
     if not fresh:
         model.load_state_dict(encoder.network.state_dict())
@@ -130,9 +129,13 @@ def _channels(x: np.ndarray, channels: int) -> np.ndarray:
     return np.rint(x @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)[..., None]
 
 
-def prepare(encoder: Encoder, source: Any, labels: Any, spec: Probe) -> tuple[Task, list[str], int]:
+def prepare(
+    encoder: Encoder, source: Any, labels: Any, group: str | None, spec: Probe
+) -> tuple[Task, list[str], int]:
     """Open, split and embed; words to say, and how many pictures were left aside."""
     pictures = images.open(source, size=encoder.size, labels=labels)
+    if group is not None:
+        pictures = _grouped(pictures, group)
     if pictures.label is None:
         raise UserError(f"{pictures.source} has no labels: sort the pictures into class folders, or give --labels labels.csv")
     said = []
@@ -143,7 +146,7 @@ def prepare(encoder: Encoder, source: Any, labels: Any, spec: Probe) -> tuple[Ta
     pictures = pictures.take(known)
     classes, y = np.unique(pictures.label, return_inverse=True)
     if len(classes) < 2:
-        raise UserError(f"all {len(pictures)} labelled pictures of {pictures.source} are {classes[0]!r}: a probe needs two classes")
+        raise UserError(f"all {len(pictures)} labelled pictures of {pictures.source} are {str(classes[0])!r}: a probe needs two classes")
     splits = _splits(pictures, spec.seed)
     h = features(encoder, pictures)
     small = thumbnails(pictures, 32).reshape(len(pictures), -1).astype(np.float32) / 255
@@ -151,6 +154,15 @@ def prepare(encoder: Encoder, source: Any, labels: Any, spec: Probe) -> tuple[Ta
         pictures, classes, y.astype(np.int64), splits.train, splits.validation, splits.test, h, small,
     )  # fmt: skip
     return task, said, without + len(pictures.skipped)
+
+
+def _grouped(pictures: images.Pictures, column: str) -> images.Pictures:
+    columns = pictures.extra | ({} if pictures.group is None else {"group": pictures.group})
+    if column not in columns:
+        there = f"it has {', '.join(columns)}" if columns else "it has none besides file, label and split"
+        raise UserError(f"the table of {pictures.source} has no column {column!r} for --group: {there}")
+    tables.check_groups(columns[column], pictures.split, name=f"the table of {pictures.source}")
+    return replace(pictures, group=columns[column])
 
 
 def _splits(pictures: images.Pictures, seed: int) -> tables.Splits:
@@ -164,8 +176,9 @@ def _splits(pictures: images.Pictures, seed: int) -> tables.Splits:
 
 
 def probe(
-    run: str | Path | Run, source: Any, *, labels: Any = None, spec: Probe = Probe(), out: str | Path | None = None  # noqa: B008
-) -> list[Result]:
+    run: str | Path | Run, source: Any, *, labels: Any = None, group: str | None = None, spec: Probe = Probe(),  # noqa: B008
+    out: str | Path | None = None, allow_code: bool = False,
+) -> list[Result]:  # fmt: skip
     """Measure an encoder by what can be told from its features with few and with all labels.
 
     Parameters
@@ -176,10 +189,14 @@ def probe(
         Pictures with labels: class folders, or `labels`.
     labels
         Path of a csv (file, label, optional group and split), or an array; None: class folders or the source's own.
+    group
+        Name of the table's column to take as group: never torn apart by a split, and the unit of the intervals.
     spec
         See `Probe`.
     out
         Run folder of the probe; default `run/probe`.
+    allow_code
+        Whether a network of the form `module:attribute` may be imported and run.
 
     Returns
     -------
@@ -189,8 +206,8 @@ def probe(
     """
     began = time.time()
     path = Path(run.path if isinstance(run, Run) else run)
-    encoder = load_encoder(path)
-    task, said, skipped = prepare(encoder, source, labels, spec)
+    encoder = load_encoder(path, allow_code=allow_code)
+    task, said, skipped = prepare(encoder, source, labels, group, spec)
     folder = runs.open(
         out or path / "probe", spec, verb="contrast.probe", source=task.pictures.source,
         fingerprint=_fingerprint(task, encoder),
@@ -301,11 +318,11 @@ def _results(
         results.append(result(name, *interval, method=method, draws=len(values), **common))
 
     for (method, name), values in right.items():
-        add(f"{method}/{name}/accuracy", values, f"{METHODS[method]}; bootstrap over {common['unit']}s")
+        add(f"{method}/{name}/accuracy", values, BOOTSTRAP)
     for one, other in (("linear", "scratch"), ("finetune", "scratch"), ("linear", "pixels")):
         for method, name in right:
             if method == one and (other, name) in right:
-                add(f"{one}-{other}/{name}/accuracy", right[one, name] - right[other, name], f"paired difference; bootstrap over {common['unit']}s")
+                add(f"{one}-{other}/{name}/accuracy", right[one, name] - right[other, name], f"{BOOTSTRAP} of paired differences")
     for method in ("linear", "scratch"):
         if (method, "all") not in right:
             continue
@@ -315,7 +332,7 @@ def _results(
                 continue
             own = None if group is None else group[mine]
             interval = stats.bootstrap_draws(np.mean, right[method, "all"][:, mine], group=own, seed=spec.seed)
-            results.append(result(f"{method}/all/recall/{word}", *interval, method=f"{METHODS[method]}; bootstrap over {common['unit']}s", draws=1, **common | {"n": len(mine) if own is None else len(np.unique(own))}))
+            results.append(result(f"{method}/all/recall/{word}", *interval, method=BOOTSTRAP, draws=1, **common | {"n": len(mine) if own is None else len(np.unique(own))}))
     if ("linear", "all") in answers:
         logits = answers["linear", "all"][0]
         t = calibration.temperature(logits["validation"], task.y[task.validation])
@@ -327,10 +344,7 @@ def _results(
     return results
 
 
-METHODS = {
-    "knn": "weighted kNN on h", "linear": "logistic regression on h", "finetune": "pretrained network trained on", "scratch": "same network from first weights",
-    "pixels": "logistic regression on pixels",
-}  # fmt: skip
+BOOTSTRAP = "percentile bootstrap"
 
 
 def _figures(folder: Run, task: Task, answers: dict[tuple[str, str], list[dict[str, np.ndarray]]]) -> None:

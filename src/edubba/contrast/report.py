@@ -1,8 +1,8 @@
 """The page about a pretraining or a probe, drawn from its run folder alone."""
 
 import json
+import shlex
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,6 @@ METHODS = {
     "pixels": "raw pixels",
 }
 WITHOUT_PRETRAINING = ("from scratch", "raw pixels")
-LABELS = ("5", "20", "1%", "10%", "all")
 MOST_CLASSES_DRAWN = 25
 
 
@@ -141,7 +140,7 @@ def interval_sentence(result: dict[str, Any]) -> str:
     """Over what the interval goes, and how it was made."""
     if result["low"] is None:
         return "No interval could be given."
-    text = f"Intervals: {100 * result['level']:.0f}\u202f%, {result['method']}, over the {result['unit']}s of the {result['split']} split"
+    text = f"Intervals are {100 * result['level']:.0f} %, by bootstrap over {result['n']:,} {result['unit']}s of {result['split']}"
     text += f", mean of {result['draws']} draws of the labelled pictures." if (result["draws"] or 0) > 1 else "."
     if result["unit"] == "picture":
         text += " No groups were known: if several pictures show one object, the intervals are too narrow."
@@ -154,109 +153,94 @@ def interval_sentence(result: dict[str, Any]) -> str:
 def pretrain_lead(folder: Folder) -> str:
     """What was learned without labels, in plain words, and what that does not say."""
     n, epochs = folder.resolved.get("n"), folder.settings.get("epochs")
-    looked = f"A `{folder.settings.get('encoder', 'small')}` network looked at " + (
+    text = f"A `{folder.settings.get('encoder', 'small')}` network looked at " + (
         f"{n:,} pictures" if n else "pictures"
     )
-    looked += f" {epochs} times" if epochs else ""
-    text = f"{looked} and was never told what is in them."
-    train, evaluations = folder.lines("train"), folder.lines("eval")
-    if train:
+    text += (f" {epochs} times" if epochs else "") + " and was never told what is in them."
+    found, knn = folder.results.get("contrastive accuracy"), folder.results.get("knn")
+    if found:
         text += (
-            f" It now picks out, among the {candidates(folder):,} pictures of a batch, the one that is another view of the"
-            f" same picture in {amount(100 * last_accuracy(train), unit='%')} of the cases"
-            f" (guessing: {amount(100 / candidates(folder), unit='%')})."
+            f" Among the {candidates(folder):,} other views in a batch it now finds the one made from the same picture in"
+            f" {percent(found)} of the cases (guessing: {amount(100 / candidates(folder), unit='%')})."
         )
-    watched = [line["knn"] for line in evaluations if line.get("knn") is not None]
-    if watched:
+    if knn:
         text += (
-            f" Asked by the labels it never saw, {amount(100 * watched[-1], unit='%')} of the validation pictures have"
-            " nearest neighbours that give away their class."
+            f" By the labels, which it never saw, {percent(knn)} of {looked_at(knn)} are nearest to pictures of their own"
+            " class."
         )
-        limits = "That last number was watched during training and has no interval"
+        limits = "That last number was watched during training, on a small sample and without an interval"
     else:
         limits = "No labels were at hand, so this page cannot say whether what it holds to be alike is alike to you"
     return (
-        f"{text}\n\n{limits}: look at the neighbours below, and measure with `edubba contrast probe {folder.path}` on"
-        " pictures with labels. It does not speak for pictures of another origin than these."
+        f"{text}\n\n{limits}: look at the neighbours below, and measure with `edubba contrast probe` on pictures with"
+        " labels. It does not speak for pictures of another origin than these."
     )
 
 
 def candidates(folder: Folder) -> int:
     """Among how many the other view is to be found: all views of the batch but one's own."""
-    return 2 * folder.settings.get("batch_size", 256) - 1
+    return 2 * (folder.resolved.get("batch_size") or folder.settings.get("batch_size", 256)) - 1
 
 
-def last_accuracy(train: Sequence[dict[str, Any]]) -> float:
-    """Contrastive accuracy of the last tenth of the lines: single batches jump."""
-    return float(np.mean([line["contrastive_accuracy"] for line in train[-max(len(train) // 10, 1) :]]))
+def looked_at(knn: dict[str, Any]) -> str:
+    """The pictures that the online kNN was asked about."""
+    return "the validation pictures" if knn["split"] == "validation" else "a sample of the pictures it was trained on"
 
 
 def pretrain_summary(folder: Folder, *, lead: str = "") -> Section:
-    findings = []
-    train, evaluations = folder.lines("train"), folder.lines("eval")
-    if train:
+    results, findings = folder.results, []
+    if found := results.get("contrastive accuracy"):
+        note = "in training batches: what it practised, not what it is for"
         guess = 100 / candidates(folder)
-        findings.append(
-            Finding(
-                "finds a picture's other view",
-                100 * last_accuracy(train),
-                None,
-                None,
-                chance=guess,
-                note="in training batches: what it practised, not what it is for",
-            )
-        )
-    watched = [line["knn"] for line in evaluations if line.get("knn") is not None]
-    if watched:
-        findings.append(
-            Finding(
-                "class by nearest neighbours", 100 * watched[-1], None, None, note="validation, watched in training"
-            )
-        )
-    if evaluations and evaluations[-1].get("effective_rank") is not None:
+        findings.append(Finding("finds a picture's other view", *in_percent(found), chance=guess, note=note))
+    if knn := results.get("knn"):
+        note = f"{looked_at(knn)}, watched in training"
+        findings.append(Finding("class by nearest neighbours", *in_percent(knn), note=note))
+    if rank := results.get("effective_rank"):
         d = folder.arrays["embedding"].shape[1] if "embedding" in folder.arrays else None
-        rank = evaluations[-1]["effective_rank"]
-        findings.append(
-            Finding(
-                "directions in use",
-                rank,
-                None,
-                None,
-                unit=f"of {d}" if d else "",
-                scale=(1, d or 2 * rank),
-                note="effective rank of the features; near 1 everything looks alike to it",
-            )
+        note = "effective rank of the features; near 1 everything looks alike to it"
+        unit, scale = (f"of {d}", (1, d)) if d else ("", (1, 2 * rank["value"]))
+        finding = Finding(
+            "directions in use", rank["value"], rank["low"], rank["high"], unit=unit, scale=scale, note=note
         )
+        findings.append(finding)
     blocks = [report.headline(findings)] if findings else []
-    if folder.results:
+    if results:
+        shares = ("knn", "contrastive accuracy")
         rows = [
-            (
-                r["name"],
-                percent(r) if r["name"].endswith("accuracy") else amount(r["value"], r["low"], r["high"], digits=3),
-                r["split"],
-                r["n"],
-            )
-            for r in folder.results.values()
+            (name, percent(r) if name in shares else figures.three_figures(r["value"]), r["method"], r["split"], r["n"])
+            for name, r in results.items()
         ]
-        blocks.append(report.table(["measure", "value", "split", "pictures"], rows, "All results of the pretraining."))
+        table = report.table(["measure", "value", "how", "split", "pictures"], rows, "All results of the pretraining.")
+        blocks.append(report.details("All numbers", table))
     return Section("In short", blocks, lead)
 
 
 def pretrain_evidence(folder: Folder) -> list[Section]:
     """What the network holds to be alike: neighbours and map."""
     arrays, sections = folder.arrays, []
+    shown_are = folder.resolved.get(
+        "shown"
+    )  # held-out or training; where the folder does not say, neither does the page
+    held_out = "held-out pictures" if shown_are == "held-out" else "pictures"
     labels = [str(label) for label in arrays["label"]] if "label" in arrays else []
     if "neighbours" in arrays and len(arrays["neighbours"]):
         rows, similarity = arrays["neighbours"][:12, :9], arrays["similarity"][:12, :8].astype(float)
         known = [(labels[row[0]], labels[other]) for row in arrays["neighbours"] for other in row[1:]]
         known = [(mine, theirs) for mine, theirs in known if mine and theirs]
         caption = (
-            "Left the picture asked about, then its nearest among the held-out pictures, nearest first; below each the"
+            f"Left the picture asked about, then its nearest among the {held_out}, nearest first; below each the"
             " cosine similarity of the features (1: the same direction)."
         )
         if known:
             caption += " ✓ same class, ✗ another class, with its name; the network never saw these labels."
-        lead = "Pictures that the network was not trained on, and which of the others it holds to be most like them."
+        lead = "Some pictures, and which of the others the network holds to be most like them."
+        if shown_are == "held-out":
+            lead = (
+                "Pictures that the network was not trained on, and which of the others it holds to be most like them."
+            )
+        elif shown_are == "training":
+            lead += " It was trained on all of them: too few were held out."
         if known:
             right = sum(mine == theirs for mine, theirs in known)
             lead += f" Of {len(known):,} such neighbours {right:,} are of the same class."
@@ -266,7 +250,7 @@ def pretrain_evidence(folder: Folder) -> list[Section]:
         classes = sorted({label for label in labels if label})
         shown = min(len(labels), figures.MOST_MAPPED)
         caption = (
-            f"{shown:,} held-out pictures. Neighbours on the map are neighbours to the network; the distance between far"
+            f"{shown:,} {held_out}. Neighbours on the map are neighbours to the network; the distance between far"
             " parts and the directions mean nothing. Each picture was moved to a free cell near its place."
         )
         if classes:
@@ -323,10 +307,16 @@ def training(folder: Folder) -> list[Section]:
 
 
 def tokens(folder: Folder) -> list[str]:
-    """The amounts of labels that were tried, fewest first."""
+    """The amounts of labels that were tried, fewest first; where the folder does not count them, shares after numbers."""
     found = {name.split("/")[1] for name in folder.results if name.endswith("/accuracy")}
     counted = folder.resolved.get("labels", {})
-    return sorted(found, key=lambda t: (counted.get(t, 0), LABELS.index(t) if t in LABELS else len(LABELS), t))
+
+    def order(token: str) -> tuple[float, ...]:
+        if found <= counted.keys():
+            return (float(counted[token]),)
+        return (1.0, np.inf) if token == "all" else (float(token.endswith("%")), float(token.rstrip("%")))
+
+    return sorted(found, key=order)
 
 
 def labels_in_words(token: str) -> str:
@@ -354,17 +344,28 @@ def probe_lead(folder: Folder) -> str:
     linear = results[f"linear/{few}/accuracy"]
     text = (
         f"With {labels_in_words(few)}{each(folder, few)}, a linear classifier on the learned features names {percent(linear)} of"
-        f" {linear['n']:,} held-out pictures rightly."
+        " the held-out pictures rightly."
     )
     scratch, difference = results.get(f"scratch/{few}/accuracy"), results.get(f"linear-scratch/{few}/accuracy")
     if scratch:
         text += f" The same network trained on those labels alone, without pretraining, reaches {percent(scratch)}"
         text += f": {verdict(difference)}." if difference else "."
+    pixels, gain = results.get(f"pixels/{few}/accuracy"), results.get(f"linear-pixels/{few}/accuracy")
+    if pixels:
+        text += f" On the raw pixels the same classifier reaches {percent(pixels)}"
+        text += f", {against_pixels(gain)}." if gain and gain["low"] is not None else "."
     most = results.get("linear/all/accuracy")
     if most and few != "all":
         text += f" With all labels the linear classifier reaches {percent(most)}."
     limits = "This holds for pictures from the same source as these; it says nothing about another collection, camera or hand."
     return f"{text}\n\n{interval_sentence(linear)} {limits}"
+
+
+def against_pixels(gain: dict[str, Any]) -> str:
+    """What the features gain over the pixels themselves."""
+    if gain["low"] > 0:
+        return f"{percent(gain, unit='points')} less"
+    return "more than on what was learned" if gain["high"] < 0 else "which cannot be told from what was learned"
 
 
 def verdict(difference: dict[str, Any]) -> str:
@@ -446,7 +447,9 @@ def label_curve(folder: Folder) -> Section | None:
     )
     blocks = []
     if len(found) > 1:
-        ticks = {x[token]: {"all": "all"}.get(token, token.replace("%", "\u202f%")) for token in found}
+        ticks: dict[float | int, str] = {
+            x[token]: {"all": "all"}.get(token, token.replace("%", "\u202f%")) for token in found
+        }
         drawing = figures.lines(
             series,
             xlabel="labels a class, or share of all labels",
@@ -585,7 +588,7 @@ def sureness(folder: Folder) -> Section | None:
 def record(folder: Folder) -> Section:
     """Cost, choices, warnings, and how to repeat it."""
     blocks: list[Markup] = []
-    warned = [*folder.warnings, *(str(line["message"]) for line in folder.lines("warn") if "message" in line)]
+    warned = [*folder.warnings, *(str(line["words"]) for line in folder.lines("warn"))]
     if folder.skipped:
         warned.append(
             f"{folder.skipped:,} inputs were skipped; `{folder.path / 'skipped.csv'}` names them and the reason."
@@ -594,14 +597,13 @@ def record(folder: Folder) -> Section:
         blocks.append(report.warning("\n\n".join(dict.fromkeys(warned))))
     blocks.append(report.facts(cost(folder)))
     if folder.choices:
-        rows = [
-            (c["name"], c["value"], ", ".join(map(str, c["candidates"])), c["metric"], c["split"])
-            for c in folder.choices
-        ]
+        rows = [(c["name"], brief(c["value"]), brief(c["candidates"]), c["metric"], c["split"]) for c in folder.choices]
         columns = ["choice", "taken", "out of", "by", "on"]
-        blocks.append(report.table(columns, rows, "What was chosen by looking at results, and on which pictures."))
-    again = folder.path.parent / f"{folder.path.name}-again"
-    blocks.append(report.code(f"edubba contrast {folder.verb} --config {folder.path / 'spec.toml'} --out {again}"))
+        table = report.table(columns, rows, "What was chosen by looking at results, and on which split.")
+        splits = ", ".join(sorted({c["split"] for c in folder.choices}))
+        blocks.append(report.prose(f"Choices made by looking at results: {len(rows)}, on {splits}."))
+        blocks.append(report.details("The choices", table))
+    blocks.append(report.code(again(folder)))
     blocks.append(
         report.details("All settings", report.code((folder.path / "spec.toml").read_text(encoding="utf-8").strip()))
     )
@@ -609,12 +611,31 @@ def record(folder: Folder) -> Section:
     return Section(title, blocks, "What it cost, what was chosen, and how to do it again.")
 
 
+def brief(value: Any) -> str:
+    """A choice or its candidates in a table cell.
+
+    >>> brief([0.001, 31.6227766]), brief("last step")
+    ('0.001, 31.6', 'last step')
+    """
+    if isinstance(value, list):
+        return ", ".join(map(brief, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def again(folder: Folder) -> str:
+    """The command that repeats the run in a new folder."""
+    words = ["edubba", "contrast", folder.verb]
+    words += [str(folder.path.parent)] if folder.verb == "probe" else []
+    words += [str(folder.settings.get("source", "SOURCE"))]
+    words += ["--config", str(folder.path / "spec.toml"), "--out", f"{folder.path}-again"]
+    return shlex.join(words)
+
+
 def cost(folder: Folder) -> dict[str, str]:
     """What the run took, as far as its folder tells."""
     resolved, train = folder.resolved, folder.lines("train")
     rows: dict[str, str] = {}
-    times = [line["time"] for line in folder.metrics if "time" in line]
-    seconds = times[-1] - times[0] if len(times) > 1 else sum(r["seconds"] or 0 for r in folder.results.values())
+    seconds = max((r["seconds"] or 0 for r in folder.results.values()), default=0)
     if seconds:
         rows["Time"] = amount(seconds / 60, unit="min") if seconds >= 90 else amount(seconds, unit="s")
     machine = [str(resolved[key]) for key in ("machine", "device") if key in resolved]
@@ -635,11 +656,9 @@ def cost(folder: Folder) -> dict[str, str]:
         )
         waiting = float(np.mean([line["waiting"] for line in train]))
         rows["Speed"] = f"{speed}, {amount(100 * waiting, unit='%')} of the time waiting for data"
-    if "versions" in resolved:
-        versions = resolved["versions"]
-        rows["Versions"] = (
-            ", ".join(f"{k} {v}" for k, v in versions.items()) if isinstance(versions, dict) else str(versions)
-        )
+    versions = [f"{name} {resolved[name]}" for name in ("edubba", "python", "torch", "numpy") if name in resolved]
+    if versions:
+        rows["Versions"] = ", ".join(versions)
     if "created" in resolved:
         rows["Begun"] = str(resolved["created"])
     return rows

@@ -54,5 +54,7 @@ class Probe:
         default_factory=lambda: Fit(epochs=40, batch_size=128, lr=2e-3, warmup_epochs=2.0, weight_decay=0.05, keep="best")
     )
     """how the twin from scratch and the fine-tuned network are trained"""
+    fewest_steps: int = 300
+    """steps that the twin and the fine-tuned network get at least: fifty pictures need more epochs than five thousand"""
     views: Views = field(default_factory=Views)
     """views for the twin and the fine-tuned network; left out: those of the pretraining"""

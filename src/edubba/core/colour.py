@@ -44,15 +44,14 @@ def hue(x: Float[Tensor, "3 n *px"], shift: Float[Tensor, "n"]) -> Float[Tensor,
     low = torch.minimum(torch.minimum(r, g), b)
     spread = torch.maximum(torch.maximum(r, g), b).sub_(low)
     # greys have no hue, and whatever is chosen is multiplied by a spread of 0; 1e-6 keeps their gradient finite
-    from_red = (g + b).sub_(r).sub_(low).div_(spread.clamp_min(1e-6)).add_(1).div_(6)
-    sixths = torch.copysign(from_red, g - b).add_(per_picture(shift + 2, x)[0]).frac_().mul_(6)
+    from_red = (g + b).sub_(r).sub_(low).div_(spread.clamp_min(1e-6)).add_(1)
+    turned = torch.add(per_picture(shift + 2, x)[0], torch.copysign(from_red, g - b), alpha=1 / 6)
+    sixths = turned.frac_().mul_(6)
     # a channel is at its top within a sixth of its own hue (r 0, g 2, b 4) and falls to 0 over the next sixth
-    shares = (
-        torch.maximum(sixths - 4, 2 - sixths),
-        torch.minimum(sixths, 4 - sixths),
-        torch.minimum(sixths - 2, 6 - sixths),
-    )
-    return torch.stack([share.clamp_(0, 1).mul(spread).add_(low) for share in shares])
+    red = torch.maximum(sixths - 4, 2 - sixths)
+    green = torch.minimum(sixths, 4 - sixths)
+    blue = torch.minimum(sixths - 2, 6 - sixths)
+    return torch.addcmul(low, torch.stack([red, green, blue]).clamp_(0, 1), spread)
 
 
 def grey(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "3 n *px"]:
@@ -62,4 +61,4 @@ def grey(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "3 n *px"]:
 
 def per_picture(value: Float[Tensor, "n"], x: Float[Tensor, "c n *px"]) -> Float[Tensor, "1 n *ones"]:
     """One number a picture, shaped to be combined with the pixels of `x`."""
-    return value.to(x.dtype).view(1, -1, *[1] * (x.ndim - 2))
+    return value.view(1, -1, *[1] * (x.ndim - 2))

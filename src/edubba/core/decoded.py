@@ -16,6 +16,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -167,12 +168,14 @@ def fill(found: Folder | Archive | Arrays, scan: Scan, side: int, target: Path, 
             "skipped": [asdict(s) for s in sorted(skipped, key=lambda s: s.file)],
         }
         (temporary / "cache.json").write_text(json.dumps(facts))
+        if load(target, stamp) is not None:
+            return  # another process was faster with the same pictures
         try:
             if target.exists():  # of an older state of the source; who has it mapped keeps it
                 os.replace(target, temporary / "stale")
             os.replace(temporary, target)
         except OSError:
-            if load(target, stamp) is None:  # else another process was faster with the same pictures
+            if load(target, stamp) is None:  # else the other was faster by a moment
                 raise
         shutil.rmtree(target / "stale", ignore_errors=True)
     finally:
@@ -253,8 +256,9 @@ def _nothing_readable(name: str, n: int, first: Skipped | None) -> UserError:
 def _drop_leftovers(parent: Path) -> None:
     """Remove what killed processes left: parts that nobody has written to for a day."""
     for pixels in parent.glob(".partial-*/pixels"):
-        if time.time() - pixels.stat().st_mtime > 86_400:
-            shutil.rmtree(pixels.parent, ignore_errors=True)
+        with suppress(FileNotFoundError):  # its process has finished this moment
+            if time.time() - pixels.stat().st_mtime > 86_400:
+                shutil.rmtree(pixels.parent, ignore_errors=True)
 
 
 def _check_disk(name: str, n: int, needed: int, where: Path) -> None:

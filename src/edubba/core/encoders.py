@@ -159,9 +159,36 @@ def initialise(module: nn.Module, seed: int, purpose: str) -> None:
 
 def own_network(name: str, *, channels: int, width: int, size: int, seed: int, **args: object) -> nn.Module:
     """A user's network, tried once for its dim. It stands inside a Sequential, so its own attributes are untouched."""
-    module_name, _, attribute = name.partition(":")
     if width != 1:
         raise UserError(f"width is {width}, but only the built-in networks have a width; leave it out for {name}")
+    stream = streams.key(seed, "weights/own network")
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream)
+        found = find(name)
+        torch.default_generator.manual_seed(stream)  # the first import may have drawn, later ones do not
+        try:
+            made = copy.deepcopy(found) if isinstance(found, nn.Module) else found(**args) if callable(found) else found
+        except TypeError as error:
+            raise UserError(f"{name} cannot be made with {args}: {error}") from error
+        if not isinstance(made, nn.Module):
+            raise UserError(
+                f"{name} gives {type(made).__name__!r}; an nn.Module is needed, or a function that makes one"
+            )
+        network = nn.Sequential(made).eval()
+        try:
+            with torch.no_grad():
+                out = network(torch.zeros(2, channels, size, size))
+        except (RuntimeError, TypeError, ValueError) as error:
+            raise UserError(f"{name} cannot take pictures (2, {channels}, {size}, {size}): {error}") from error
+    shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
+        raise UserError(f"{name} turns pictures (2, {channels}, {size}, {size}) into {shape}; (2, d) is needed")
+    return with_dim(network.train(), out.shape[1])
+
+
+def find(name: str) -> object:
+    """What `module:attribute` names."""
+    module_name, _, attribute = name.partition(":")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
@@ -170,21 +197,7 @@ def own_network(name: str, *, channels: int, width: int, size: int, seed: int, *
         raise UserError(f"{name}: there is no module {error.name!r} on Python's path") from None
     if not hasattr(module, attribute):
         raise UserError(f"{name}: the module {module_name} has no attribute {attribute!r}")
-    found = getattr(module, attribute)
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(streams.key(seed, "weights/own network"))
-        made = copy.deepcopy(found) if isinstance(found, nn.Module) else found(**args) if callable(found) else found
-        if not isinstance(made, nn.Module):
-            raise UserError(
-                f"{name} gives a {type(made).__name__}; an nn.Module is needed, or a function that makes one"
-            )
-        network = nn.Sequential(made).eval()
-        with torch.no_grad():
-            out = network(torch.zeros(2, channels, size, size))
-    shape = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
-    if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != 2:
-        raise UserError(f"{name} turns pictures (2, {channels}, {size}, {size}) into {shape}; (2, d) is needed")
-    return with_dim(network.train(), out.shape[1])
+    return getattr(module, attribute)
 
 
 def projection_head(dim: int, *, layers: int = 2, out: int = 128, seed: int = 0) -> nn.Sequential:

@@ -145,7 +145,7 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
     name = card["architecture"]["name"]
     if ":" in name and not allow_code:
         raise UserError(
-            f"{path} needs the code {name!r}, which is not edubba's: if you trust it, load with allow_code=True"
+            f"{path} needs the code {name!r}, which is not edubba's: if you trust it, add --allow-code (allow_code=True in Python)"
         )
     tensors = {}
     for file, sha256 in card["files"].items():

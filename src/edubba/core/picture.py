@@ -31,7 +31,7 @@ class Skipped:
     """A file that was left out."""
 
     file: str
-    reason: Literal["empty", "not-a-picture", "truncated", "corrupt", "too-large", "colours", "unreadable"]
+    reason: Literal["empty", "not-a-picture", "truncated", "corrupt", "too-large", "unreadable"]
     detail: str
 
 
@@ -145,6 +145,4 @@ def skipped(name: str, error: Exception) -> Skipped:
         return Skipped(name, "unreadable", error.strerror or detail)
     if "truncated" in detail.lower():
         return Skipped(name, "truncated", detail)
-    if isinstance(error, ValueError) and "conversion from" in detail:
-        return Skipped(name, "colours", detail)
     return Skipped(name, "corrupt", detail)

@@ -24,6 +24,9 @@ class Taps(NamedTuple):
     def __getitem__(self, i):
         return Taps(self.index[i], self.weight[i])
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Taps":
+        return Taps(self.index.to(device), self.weight.to(device, dtype))
+
 
 def triangle(
     start: Float64[Tensor, "n"],
@@ -120,7 +123,7 @@ def warp(
     size = x.shape[2]
     place = ((torch.arange(size, device=x.device, dtype=x.dtype) * 2 + 1) / size - 1)[:, None]
     smooth = cubic(bend.shape[-1], size).to(x)
-    field = torch.einsum("xi,ndij,yj->dnxy", smooth, bend, smooth)
+    field = (smooth @ bend @ smooth.T).transpose(0, 1)
     a = affine.permute(1, 2, 0)[..., None, None]
     source_x = field[0] + a[0, 0] * place + a[0, 1] * place.T + a[0, 2]
     source_y = field[1] + a[1, 0] * place + a[1, 1] * place.T + a[1, 2]

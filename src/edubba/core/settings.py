@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
+from edubba.core.errors import UserError
+
 
 @dataclass(frozen=True)
 class Views:
@@ -13,7 +15,7 @@ class Views:
     strength: float | None = None
     """of the colour jitter; 1 is SimCLR's on ImageNet, 0.5 its on CIFAR-10"""
     crop_min: float | None = None
-    """smallest area of the random crop, as a share of the picture; 1 switches the crop off"""
+    """smallest area of the random crop, as a share of the picture; 1 keeps the whole picture"""
     flip: float | None = None
     """probability of a left-right mirror image"""
     jitter: float | None = None
@@ -21,7 +23,7 @@ class Views:
     grey: float | None = None
     """probability of dropping the colours"""
     blur: float | None = None
-    """probability of a Gaussian blur; as in SimCLR 0 below 64 px, else 0.5"""
+    """probability of a Gaussian blur; left out it is 0.5, but 0 for photos below 64 px, as in SimCLR"""
     rotate: float | None = None
     """largest turn, degrees to either side"""
     scale: float | None = None
@@ -31,27 +33,38 @@ class Views:
     shift: float | None = None
     """largest shift along each axis, as a share of the side"""
     bend: float | None = None
-    """largest displacement of a smooth 4 x 4 field, as a share of the side"""
+    """largest displacement at the knots of a smooth 4 x 4 field, as a share of the side"""
     noise: float | None = None
     """largest standard deviation of added pixel noise, on the 0 to 1 scale"""
     erase: float | None = None
-    """side of one erased box, as a share of the side"""
+    """side of one erased box, as a share of the side; it takes the picture's mean colour"""
 
     def resolve(self, size: int) -> "Views":
         """The same with every field filled in, for pictures of `size` pixels."""
+        for name, (low, high) in LIMITS.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UserError(f"views.{name} is {value}; it must be from {low} to {high}")
         preset = PRESETS[self.preset] | {"blur": 0.0 if size < 64 and self.preset == "photos" else 0.5}
         return replace(self, **{f.name: preset[f.name] for f in fields(self) if getattr(self, f.name) is None})
 
 
 PRESETS = {
-    "photos": dict(
-        strength=0.5, crop_min=0.2, flip=0.5, jitter=0.8, grey=0.2, rotate=0.0, scale=0.0, shear=0.0, shift=0.0,
-        bend=0.0, noise=0.0, erase=0.0,
-    ),
-    "writing": dict(
-        strength=0.75, crop_min=1.0, flip=0.0, jitter=0.8, grey=0.0, rotate=20.0, scale=0.25, shear=0.3, shift=0.2,
-        bend=0.12, noise=0.12, erase=0.3,
-    ),
+    "photos": {
+        "strength": 0.5, "crop_min": 0.2, "flip": 0.5, "jitter": 0.8, "grey": 0.2,
+        "rotate": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "bend": 0.0, "noise": 0.0, "erase": 0.0,
+    },
+    "writing": {
+        "strength": 0.75, "crop_min": 1.0, "flip": 0.0, "jitter": 0.8, "grey": 0.0,
+        "rotate": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.2, "bend": 0.12, "noise": 0.12, "erase": 0.28,
+    },
+}  # fmt: skip
+
+# a hue turned by more than half the circle (strength 2.5) comes back from the other side
+LIMITS = {
+    "strength": (0, 2.5), "crop_min": (0.01, 1), "flip": (0, 1), "jitter": (0, 1), "grey": (0, 1), "blur": (0, 1),
+    "rotate": (0, 180), "scale": (0, 0.9), "shear": (0, 2), "shift": (0, 1), "bend": (0, 1), "noise": (0, 1),
+    "erase": (0, 1),
 }  # fmt: skip
 
 

@@ -225,7 +225,7 @@ def read_npz(path: Path) -> Arrays:
     Pictures are in the order of their made-up names, so those of test/ come before those of train/.
     """
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             wanted = {"x", "y", "group", "split", "classes", "train_x", "train_y", "test_x", "test_y"}
             found = {key: data[key] for key in data.files if key in wanted}
             has = ", ".join(data.files) or "nothing"

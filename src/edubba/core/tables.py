@@ -216,13 +216,15 @@ def split(
     start = np.concatenate([[0], np.cumsum(size)])
     count = np.bincount(y)
     need = share[:, None] * count  # (part, class): pictures still wanted
+    room = share * len(y)
     part = np.empty(len(size), dtype=np.int64)
     shuffled = streams.permutation(seed, "split", n=len(size))
     for g in shuffled[np.argsort(-size[shuffled], kind="stable")]:
         c, k = np.unique(y[by_group[start[g] : start[g + 1]]], return_counts=True)
-        lack = np.where(share > 0, need[:, c] @ (k / count[c]), -np.inf)
-        part[g] = np.argmax(lack)
+        lack = need[:, c] @ (k / count[c]) + 1e-6 * room  # between equals, the part with more room
+        part[g] = np.argmax(np.where(share > 0, lack, -np.inf))
         need[part[g], c] -= k
+        room[part[g]] -= size[g]
     found = Splits(*(known[part[member] == p] for p in range(3)))
     for name, indices, wanted in zip(Splits._fields, found, share, strict=True):
         if wanted and not len(indices):
@@ -276,7 +278,7 @@ def splits_of(
         raise UserError("the split column names no picture with a label as train: it must have some")
     if not len(held_out) and validation > 0:
         inner_group = None if group is None else np.asarray(group, dtype=str)[train]
-        inner = split(labels[train], group=inner_group, test=0, validation=validation, seed=seed)
+        inner = split(labels[train], group=inner_group, test=0.0, validation=validation, seed=seed)
         train, held_out = train[inner.train], train[inner.validation]
     return Splits(train, held_out, test)
 

@@ -267,7 +267,9 @@ def fit(
                 step = state["step"]
                 net.train()
                 before = time.perf_counter()
-                items = _to(batch(step, fabric.global_rank, fabric.world_size), fabric.device)
+                with _one_thread(device):
+                    items = batch(step, fabric.global_rank, fabric.world_size)
+                items = _to(items, fabric.device)
                 clock["waiting"] += time.perf_counter() - before
                 clock["pictures"] += _rows(items) * fabric.world_size
                 last_of_group = (step + 1) % spec.accumulate == 0 or step + 1 == steps
@@ -315,6 +317,20 @@ def fit(
     if spec.keep == "best" and state["best"] is not None:
         final.load_state_dict(state["best"])
     return final.cpu().eval()
+
+
+@contextmanager
+def _one_thread(device: torch.device) -> Iterator[None]:
+    """Making a batch is many small operations: on the processor threads cost more in waiting than they bring."""
+    if device.type != "cpu":
+        yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:

@@ -8,7 +8,8 @@ log-uniform, resizing has antialias); normalisation is left to the encoder.
 
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from itertools import permutations
+from itertools import groupby, permutations
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,42 +29,47 @@ ASPECT = (3 / 4, 4 / 3)
 SIGMA = (0.1, 2.0)
 BEND = 4  # displacements along each side
 WINDOWS = 2**18  # places where a picture's noise may begin in the one field of noise
-CHUNK = 2**18  # values worked on at a time, so that they stay in the processor's cache
-COLUMNS = dict(
-    area=TRIES, aspect=TRIES, corner=2, flip=1, jitter=1, order=1, factors=4, grey=1, blur=1, sigma=1,
-    rotate=1, scale=2, shear=1, shift=2, bend=2 * BEND * BEND, noise=1, window=1, erase=2,
-)  # fmt: skip
+CHUNK = 2**19  # values worked on at a time, so that they stay in the processor's cache
+COLUMNS = {
+    "area": TRIES, "aspect": TRIES, "corner": 2, "flip": 1, "jitter": 1, "order": 1, "factors": 4, "grey": 1, "blur": 1, "sigma": 1,
+    "rotate": 1, "scale": 2, "shear": 1, "shift": 2, "bend": 2 * BEND * BEND, "noise": 1, "window": 1, "erase": 2,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Draws:
     """What is done to each picture of a batch; `draws[i]` takes some of them. Always on the processor."""
 
-    box: Float64[Tensor, "n 4"]
+    box: Float[Tensor, "n 4"]
     """top, left, height, width of the crop, as shares of the picture's sides"""
     flip: Bool[Tensor, "n"]
     order: Int64[Tensor, "n"]
     """which of `ORDERS` the jitter follows; the last is none"""
-    brightness: Float64[Tensor, "n"]
-    contrast: Float64[Tensor, "n"]
-    saturation: Float64[Tensor, "n"]
-    hue: Float64[Tensor, "n"]
+    brightness: Float[Tensor, "n"]
+    contrast: Float[Tensor, "n"]
+    saturation: Float[Tensor, "n"]
+    hue: Float[Tensor, "n"]
     """share of the circle"""
     grey: Bool[Tensor, "n"]
-    sigma: Float64[Tensor, "n"]
+    sigma: Float[Tensor, "n"]
     """of the blur, pixels of the view; 0 is none"""
-    affine: Float64[Tensor, "n 2 3"]
+    affine: Float[Tensor, "n 2 3"]
     """from the place in the view to the place in the crop, see `resample.warp`"""
-    bend: Float64[Tensor, "n 2 4 4"]
-    noise: Float64[Tensor, "n"]
+    bend: Float[Tensor, "n 2 4 4"]
+    noise: Float[Tensor, "n"]
     """standard deviation"""
     window: Int64[Tensor, "n"]
     """where the picture's noise begins in the field"""
-    erase: Float64[Tensor, "n 3"]
+    erase: Float[Tensor, "n 3"]
     """place of the erased box between the top and the bottom, the left and the right (0 to 1), and its side as a share"""
 
     def __getitem__(self, i) -> "Draws":
         return Draws(**{f.name: getattr(self, f.name)[i] for f in fields(self)})
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "Draws":
+        """The same on a device, its fractions in the given type."""
+        own = {f.name: getattr(self, f.name) for f in fields(self)}
+        return Draws(**{k: v.to(device, dtype if v.is_floating_point() else None) for k, v in own.items()})
 
     def __len__(self) -> int:
         return len(self.flip)
@@ -96,7 +102,7 @@ def draw(
     UserError
         If a setting is out of its range.
     """
-    v = views.resolve(size)
+    v: Any = views.resolve(size)  # no field is None any more
     u = streams.uniform(seed, "views", epoch, view, index=index, k=sum(COLUMNS.values()))
     u = dict(zip(COLUMNS, np.split(u, np.cumsum([*COLUMNS.values()])[:-1], axis=1), strict=True))
     both = {name: 2 * x - 1 for name, x in u.items()}  # uniform in -1 to 1
@@ -110,22 +116,22 @@ def draw(
     stretched = turn @ slant * (1 + v.scale * both["scale"])[:, None, :]
     # places run from -1 to 1, so a share of the side counts twice
     affine = np.concatenate([stretched, 2 * v.shift * both["shift"][:, :, None]], axis=2)
-    drawn = dict(
-        box=boxes(u["area"], u["aspect"], u["corner"], smallest=v.crop_min, shape_hw=np.asarray(shape_hw)),
-        flip=u["flip"][:, 0] < v.flip,
-        order=np.where(u["jitter"] < v.jitter, (u["order"] * 24).astype(np.int64), 24)[:, 0],
-        brightness=factors[:, 0],
-        contrast=factors[:, 1],
-        saturation=factors[:, 2],
-        hue=0.2 * v.strength * both["factors"][:, 3],
-        grey=u["grey"][:, 0] < v.grey,
-        sigma=np.where(u["blur"] < v.blur, SIGMA[0] + u["sigma"] * (SIGMA[1] - SIGMA[0]), 0)[:, 0],
-        affine=affine,
-        bend=2 * v.bend * both["bend"].reshape(n, 2, BEND, BEND),
-        noise=v.noise * u["noise"][:, 0],
-        window=(u["window"][:, 0] * WINDOWS).astype(np.int64),
-        erase=np.concatenate([u["erase"], np.full((n, 1), v.erase)], axis=1),
-    )
+    drawn = {
+        "box": boxes(u["area"], u["aspect"], u["corner"], smallest=v.crop_min, shape_hw=np.asarray(shape_hw)),
+        "flip": u["flip"][:, 0] < v.flip,
+        "order": np.where(u["jitter"] < v.jitter, (u["order"] * 24).astype(np.int64), 24)[:, 0],
+        "brightness": factors[:, 0],
+        "contrast": factors[:, 1],
+        "saturation": factors[:, 2],
+        "hue": 0.2 * v.strength * both["factors"][:, 3],
+        "grey": u["grey"][:, 0] < v.grey,
+        "sigma": np.where(u["blur"] < v.blur, SIGMA[0] + u["sigma"] * (SIGMA[1] - SIGMA[0]), 0)[:, 0],
+        "affine": affine,
+        "bend": 2 * v.bend * both["bend"].reshape(n, 2, BEND, BEND),
+        "noise": v.noise * u["noise"][:, 0],
+        "window": (u["window"][:, 0] * WINDOWS).astype(np.int64),
+        "erase": np.concatenate([u["erase"], np.full((n, 1), v.erase)], axis=1),
+    }
     return Draws(**{name: torch.from_numpy(value) for name, value in drawn.items()})
 
 
@@ -183,54 +189,70 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
         raise UserError(f"views are made of grey or RGB pictures, 1 or 3 channels; these have {c}")
     if len(draws) != n:
         raise UserError(f"{n} pictures but draws for {len(draws)}")
-    kind = images.dtype if images.is_floating_point() else torch.float32
-
-    def here(taps):
-        return resample.Taps(taps.index.to(images.device), taps.weight.to(images.device, kind))
-
     orders = ORDERS if c == 3 else GREY_ORDERS
     order = torch.tensor([orders.index(steps) for steps in orders])[draws.order]
     blurred = (draws.sigma > 0) & (size >= 20)  # below 20 pixels SimCLR's rule gives a blur of one tap
-    place, runs = arrange(order * 4 + blurred * 2 + draws.grey, longest=max(1, CHUNK // (c * size * size)))
-    draws, order, blurred = draws[place], order[place], blurred[place]
+    # pictures to be blurred stand behind the others, and those with one order of colour steps side by side
+    place = (order + len(orders) * blurred).argsort(stable=True)
+    order, draws = order[place].tolist(), draws[place]
+    grey = draws.grey if c == 3 else torch.zeros_like(draws.grey)
+    moved = bool(draws.bend.any() or (draws.affine != torch.eye(2, 3)).any())
+    noisy, erased = bool(draws.noise.any()), bool(draws.erase[:, 2].any())
     top, left, height, width = draws.box.T
-    rows = here(resample.triangle(top * h, height * h, torch.zeros_like(draws.flip), source=h, size=size))
-    columns = here(resample.triangle(left * w, width * w, draws.flip, source=w, size=size))
-    place = place.to(images.device)
-    made = []
-    for run in runs:
-        some = draws[run]
-        x = resample.crop(images[place[run]], rows[run], columns[run])
-        if moves(some):
-            x = resample.warp(x, some.affine.to(x), some.bend.to(x))
-        for step in orders[order[run][0]]:
-            x = getattr(colour, step)(x, getattr(some, step).to(x)).clamp_(0, 1)
-        if c == 3 and some.grey[0]:
-            x = colour.grey(x)
-        if some.noise.any():
-            x = x + some.noise.to(x)[:, None, None] * noise(some.window, shape=(c, size, size)).to(x)
-        x = resample.blur(x, here(resample.gaussian(some.sigma, size=size))) if blurred[run][0] else x.transpose(2, 3)
-        if some.erase[:, 2].any():
-            x = erase(x, some.erase)
-        made.append(x.clamp(0, 1).permute(1, 2, 3, 0).contiguous())
-    return torch.cat(made)[place.argsort()].permute(0, 3, 1, 2)
+    device, dtype = images.device, images.dtype if images.is_floating_point() else torch.float32
+    rows = resample.triangle(top * h, height * h, torch.zeros_like(draws.flip), source=h, size=size).to(device, dtype)
+    columns = resample.triangle(left * w, width * w, draws.flip, source=w, size=size).to(device, dtype)
+    there, where = draws.to(device, dtype), place.to(device)
+    first_blurred = n - int(blurred.sum())
+    at_once, sources = max(1, CHUNK // (c * size * size)), max(1, CHUNK // (c * h * w))
+    made, out = [], torch.empty(n, size, size, c, device=device, dtype=dtype)
+    for piece in [*pieces(0, first_blurred, at_once), *pieces(first_blurred, n, at_once)]:
+        some = there[piece]
+        x = [
+            resample.crop(images.index_select(0, where[few]), rows[few], columns[few])
+            for few in pieces(piece.start, piece.stop, sources)
+        ]
+        x = torch.cat(x, dim=1) if len(x) > 1 else x[0]
+        if moved:
+            x = resample.warp(x, some.affine, some.bend)
+        x = jitter(x, some, [orders[i] for i in order[piece]])
+        if grey[piece].any():
+            these = grey[piece].nonzero()[:, 0].to(images.device)
+            x = x.index_copy(1, these, colour.grey(x.index_select(1, these)))
+        if noisy:
+            x = x + some.noise[:, None, None] * noise(draws.window[piece], shape=(c, size, size)).to(x)
+        if piece.start >= first_blurred:
+            x = resample.blur(x, resample.gaussian(draws.sigma[piece], size=size).to(device, dtype))
+        else:
+            x = x.transpose(2, 3)
+        if erased:
+            x = erase(x, draws.erase[piece])
+        x = x.clamp(0, 1).permute(1, 2, 3, 0).contiguous()
+        if x.requires_grad:
+            made.append(x)
+        else:
+            out.index_copy_(0, where[piece], x)
+    if made:
+        out = torch.cat(made).index_select(0, where.argsort())
+    return out.permute(0, 3, 1, 2)
 
 
-def arrange(code: Int64[Tensor, "n"], *, longest: int) -> tuple[Int64[Tensor, "n"], list[slice]]:
-    """An order in which pictures of one code stand side by side, and the runs of one code in it, none over `longest`."""
-    place = code.argsort(stable=True)
-    ends = torch.unique_consecutive(code[place], return_counts=True)[1].cumsum(0).tolist()
-    starts = [0, *ends[:-1]]
-    return place, [
-        slice(i, min(i + longest, end))
-        for start, end in zip(starts, ends, strict=True)
-        for i in range(start, end, longest)
-    ]
+def pieces(start: int, stop: int, longest: int) -> list[slice]:
+    """The range in pieces of at most `longest`."""
+    return [slice(i, min(i + longest, stop)) for i in range(start, stop, longest)]
 
 
-def moves(draws: Draws) -> bool:
-    """Whether any picture is turned, stretched, shifted or bent."""
-    return bool(draws.bend.any() or (draws.affine != torch.eye(2, 3)).any())
+def jitter(x: Float[Tensor, "c n *px"], draws: Draws, orders: list[tuple[str, ...]]) -> Float[Tensor, "c n *px"]:
+    """Take each picture through its steps of colour, clipped after each; neighbours with the same order go together."""
+    parts, start = [], 0
+    for steps, same in groupby(orders):
+        some = slice(start, start + len(list(same)))
+        part = x[:, some]
+        for step in steps:
+            part = getattr(colour, step)(part, getattr(draws, step)[some]).clamp_(0, 1)
+        parts.append(part)
+        start = some.stop
+    return torch.cat(parts, dim=1)
 
 
 def noise(window: Int64[Tensor, "n"], *, shape: tuple[int, int, int]) -> Float[Tensor, "c n size size"]:
@@ -279,4 +301,3 @@ def evaluation(images: Shaped[Tensor, "n a b c"], *, size: int) -> Float[Tensor,
     n = len(images)
     still = draw(whole, np.zeros(n, int), seed=0, epoch=0, view=0, size=size, shape_hw=np.ones((n, 2), int))
     return apply(images, still, size=size)
-

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, UInt8
 from markupsafe import Markup
 
-from edubba.core.report.page import PALETTE, amount, blocks, data_uri, reduce, sheet
+from edubba.core.report.page import PALETTE, Number, amount, blocks, data_uri, reduce, sheet
 
-Interval = tuple[float, float | None, float | None]
+Interval = tuple[Number, Number | None, Number | None]
 """value, low, high; low and high None where there is no interval"""
 
 WIDE, NARROW, HALF = 672, 350, 330
@@ -111,14 +111,14 @@ def both(draw: Callable[[int], Any]) -> Markup:
     return responsive(draw, {"wide": WIDE, "narrow": NARROW})
 
 
-def canvas(width: int, height: float) -> Any:
+def canvas(width: int, height: Number) -> Any:
     """A figure of that many pixels (one point is one pixel)."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width / 72, height / 72), dpi=72)
+    return Figure(figsize=(width / 72, float(height) / 72), dpi=72)
 
 
-def axes(figure: Any, left: float, top: float, right: float, bottom: float) -> Any:
+def axes(figure: Any, left: Number, top: Number, right: Number, bottom: Number) -> Any:
     """Axes with these margins in pixels."""
     width, height = figure.get_size_inches() * 72
     return figure.add_axes(
@@ -136,28 +136,23 @@ def shorten(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
-def spread(y: Sequence[float], gap: float, low: float, high: float) -> Float[np.ndarray, " n"]:
-    """Positions near `y` at least `gap` apart, within [low, high] if they fit.
+def spread(y: Sequence[Number], gap: Number, low: Number, high: Number) -> Float[np.ndarray, " n"]:
+    """Positions nearest to `y` (least squares) that are `gap` apart within [low, high]; closer where they do not fit.
 
     >>> spread([1.0, 1.0, 5.0], 2.0, 0.0, 10.0).tolist()
     [0.0, 2.0, 5.0]
     """
-    order = np.argsort(y, kind="stable")
-    moved = np.clip(np.asarray(y, dtype=float)[order], low, high)
-    for _ in range(200):
-        for i in range(len(moved) - 1):
-            overlap = gap - (moved[i + 1] - moved[i])
-            if overlap > 1e-9:
-                moved[i] -= overlap / 2
-                moved[i + 1] += overlap / 2
-        moved += max(low - moved[0], 0.0)
-        moved -= max(moved[-1] - high, 0.0)
-    out = np.empty(len(moved))
-    out[order] = moved
-    return np.round(out, 6)
+    from scipy.optimize import isotonic_regression
+
+    wanted = np.asarray(y, dtype=float)
+    order = np.argsort(wanted, kind="stable")
+    steps = min(gap, (high - low) / max(len(order) - 1, 1)) * np.arange(len(order))
+    moved = np.empty(len(order))
+    moved[order] = np.clip(isotonic_regression(wanted[order] - steps).x, low, high - steps[-1]) + steps
+    return moved
 
 
-def chosen_rows(values: Sequence[float], most: int = MOST_ROWS) -> tuple[list[int], int]:
+def chosen_rows(values: Sequence[Number], most: int = MOST_ROWS) -> tuple[list[int], int]:
     """Rows to draw, best first, and after how many of them a gap stands (0: all are drawn): past `most` the best and worst 20."""
     order = sorted(range(len(values)), key=lambda i: -values[i])
     return (order, 0) if len(order) <= most else (order[:20] + order[-20:], 20)
@@ -228,11 +223,11 @@ def dots(rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: 
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[float, float, float | None, float | None]]],
+    series: Mapping[str, Sequence[tuple[Number, Number, Number | None, Number | None]]],
     *,
     xlabel: str,
     ylabel: str,
-    ticks: Mapping[float, str],
+    ticks: Mapping[Any, str],
     dashed: Sequence[str] = (),
 ) -> Markup:
     """Curves over a logarithmic x with interval bands, each named at its end.
@@ -248,34 +243,39 @@ def lines(
     """
 
     def draw(width: int) -> Any:
-        right = 14 + 6.8 * max(len(name) for name in series)
+        right = 22 + 6.6 * max(len(name) for name in series)
         height = 390 if width == WIDE else 310
         figure = canvas(width, height)
         ax = axes(figure, 40, 30, right, 48)
         ends = []
         for k, (name, points) in enumerate(series.items()):
             colour = COLOUR[SERIES[k % len(SERIES)]]
-            x, value, low, high = (np.array(c, dtype=float) for c in zip(*sorted(points), strict=True))
+            points = sorted(points, key=lambda point: point[0])
+            x, value, low, high = (np.array(c, dtype=float) for c in zip(*points, strict=True))
+            filled = COLOUR["paper"] if name in dashed else colour
+            style: dict[str, Any] = {
+                "color": colour,
+                "marker": MARKERS[k % len(MARKERS)],
+                "markersize": 6,
+                "markerfacecolor": filled,
+            }
+            style |= {"markeredgewidth": 1.5, "zorder": 3}
             ax.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
-            ax.plot(
-                x, value, color=colour, marker=MARKERS[k % len(MARKERS)], markersize=6, markeredgewidth=1.5,
-                markerfacecolor=COLOUR["paper"] if name in dashed else colour,
-                linestyle=(0, (4, 3)) if name in dashed else "-", zorder=3,
-            )  # fmt: skip
-            ends.append((x[-1], value[-1], name, colour))
+            ax.plot(x, value, linestyle=(0, (4, 3)) if name in dashed else "-", **style)
+            ends.append((value[-1], name, style))
         ax.set_xscale("log")
-        ax.set_xticks(*apart(ticks, (width - 40 - right) / 34))
+        ax.set_xticks(*apart(ticks, (width - 40 - right) / 27))
         ax.minorticks_off()
         ax.set_xlabel(xlabel, loc="left")
         note(ax, -40, height - 30 - 48 + 20, ylabel, color=COLOUR["muted"], va="center")
         bottom, top = ax.get_ylim()
         ax.set_ylim(bottom, top)
         unit = (top - bottom) / (height - 78)
-        for (x, y, name, colour), at in zip(ends, spread([e[1] for e in ends], 17 * unit, bottom, top), strict=True):
-            ax.annotate(
-                name, (x, y), xytext=(1, at), textcoords=("axes fraction", "data"), va="center", color=colour,
-                annotation_clip=False, fontsize=12,
-            )  # fmt: skip
+        pixel = 1 / (width - 40 - right)
+        names = spread([y for y, _, _ in ends], 17 * unit, bottom, top)
+        for (_, name, style), at in zip(ends, names, strict=True):
+            ax.plot([1 + 11 * pixel], [at], transform=ax.get_yaxis_transform(), clip_on=False, **style)
+            ax.text(1 + 19 * pixel, at, name, transform=ax.get_yaxis_transform(), va="center_baseline")
         ax.grid(axis="x", visible=False)
         ax.spines["left"].set_visible(False)
         return figure
@@ -283,14 +283,14 @@ def lines(
     return both(draw)
 
 
-def apart(ticks: Mapping[float, str], most: float) -> tuple[list[float], list[str]]:
+def apart(ticks: Mapping[Any, str], most: Number) -> tuple[list[Number], list[str]]:
     """Ticks of a logarithmic axis and their texts; those nearer than a part in `most` share one text.
 
     >>> apart({5: "5", 20: "20", 20.5: "10 %", 500: "all"}, 10.0)
     ([5, 20, 500], ['5', '20, 10 %', 'all'])
     """
     gap = np.log(max(ticks) / min(ticks)) / most
-    at: list[float] = []
+    at: list[Number] = []
     texts: list[str] = []
     for x, text in sorted(ticks.items()):
         if at and np.log(x / at[-1]) < gap:
@@ -301,13 +301,13 @@ def apart(ticks: Mapping[float, str], most: float) -> tuple[list[float], list[st
     return at, texts
 
 
-def note(ax: Any, x: float, y: float, text: str, **style: Any) -> None:
+def note(ax: Any, x: Number, y: Number, text: str, **style: Any) -> None:
     """Text `x` and `y` pixels from the axes' lower left corner."""
     style = {"color": COLOUR["muted"]} | style
     ax.annotate(text, (0, 0), xycoords="axes fraction", xytext=(x, y), textcoords="offset points", **style)
 
 
-def curves(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str) -> Markup:
+def curves(panels: Mapping[str, tuple[Sequence[Number], Sequence[Number]]], *, xlabel: str) -> Markup:
     """Small multiples: a panel for each measure, (x, y), its last value written out.
 
     Long series are averaged in 200 bins of equal width.
@@ -318,13 +318,13 @@ def curves(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xla
     def draw(width: int) -> Any:
         columns = 3 if width == WIDE else 2
         rows = -(-len(binned) // columns)
-        cell, height = (width + 16) / columns, 170
+        cell, height = (width + 16) / columns, 176
         figure = canvas(width, rows * height + 14)
         for i, (name, (x, y)) in enumerate(binned.items()):
             row, column = divmod(i, columns)
             left = column * cell + 34
             ax = axes(
-                figure, left, row * height + 54, width - (column + 1) * cell + 16 + 14, (rows - 1 - row) * height + 38
+                figure, left, row * height + 60, width - (column + 1) * cell + 16 + 14, (rows - 1 - row) * height + 38
             )
             colour = COLOUR["clay"]
             ax.plot(x, y, color=colour, linewidth=1.6, marker="o" if len(x) <= 15 else None, markersize=3.5)
@@ -337,9 +337,9 @@ def curves(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xla
             ax.tick_params(labelsize=10.5)
             if end <= 0:
                 ax.set_xticks([])
-            top = height - 92
-            note(ax, -34, top + 34, name, color=COLOUR["ink"], fontsize=12)
-            note(ax, -34, top + 18, f"last {three_figures(y[-1])}", color=COLOUR["muted"], fontsize=11)
+            top = height - 98
+            note(ax, -34, top + 39, name, color=COLOUR["ink"], fontsize=12)
+            note(ax, -34, top + 23, f"last {three_figures(y[-1])}", color=COLOUR["muted"], fontsize=11)
             if row == rows - 1 or i + columns >= len(binned):
                 ax.set_xlabel(xlabel, loc="left", fontsize=10.5)
         return figure
@@ -347,7 +347,7 @@ def curves(panels: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xla
     return both(draw)
 
 
-def three_figures(x: float) -> str:
+def three_figures(x: Number) -> str:
     """Three figures, no exponent for usual sizes.
 
     >>> three_figures(0.01234), three_figures(-2.5), three_figures(1234.5)
@@ -448,11 +448,11 @@ def inset(picture: UInt8[np.ndarray, "rows h columns w 4"]) -> UInt8[np.ndarray,
 
 
 def placed(
-    names: Sequence[str], cells: Int[np.ndarray, "m 2"], labels: Sequence[str], width: float, height: float
+    names: Sequence[str], cells: Int[np.ndarray, "m 2"], labels: Sequence[str], width: Number, height: Number
 ) -> list[tuple[str, float, float]]:
     """Where the classes' names stand: at the medoid of each class, moved up or down where two would overlap."""
     boxes: list[tuple[float, float, float]] = []
-    out = []
+    out: list[tuple[str, float, float]] = []
     for name in names:
         mine = cells[[label == name for label in labels]]
         medoid = mine[np.linalg.norm(mine[:, None] - mine, axis=-1).sum(1).argmin()]
@@ -460,15 +460,15 @@ def placed(
         half = 5.0 * len(text) + 2
         x = min(max((medoid[0] + 0.5) * CELL, half), max(width - half, half))
         middle = (medoid[1] + 0.5) * CELL + 6
-        steps = sorted(range(-12, 13), key=abs)
+        steps = sorted(range(-40, 41), key=abs)
         free = [
             middle + 11 * k for k in steps
             if 18 <= middle + 11 * k <= height - 4
             and all(abs(x - bx) > half + bh or abs(middle + 11 * k - by) > 20 for bx, by, bh in boxes)
         ]  # fmt: skip
         y = free[0] if free else middle
-        boxes.append((x, y, half))
-        out.append((text, round(x, 1), round(y, 1)))
+        boxes.append((float(x), float(y), half))
+        out.append((text, round(float(x), 1), round(float(y), 1)))
     return out
 
 

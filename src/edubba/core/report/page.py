@@ -26,10 +26,10 @@ PALETTE = {
     "muted": ("#675d52", "#aaa092"),
     "rule": ("#ddd4c5", "#3d362f"),
     "clay": ("#a2452a", "#ea936c"),
-    "lapis": ("#2a5b94", "#86b4ea"),
-    "ochre": ("#8d6408", "#e0b552"),
-    "teal": ("#1f7868", "#69c6ad"),
-    "plum": ("#7a4384", "#cb9dd5"),
+    "lapis": ("#1f5099", "#7c9cf0"),
+    "ochre": ("#bd811d", "#f3cd75"),
+    "teal": ("#159c94", "#74ddd0"),
+    "plum": ("#4d1d58", "#9461aa"),
     "rose": ("#c4557c", "#f190b0"),
     "sky": ("#3f8fbd", "#74c7f0"),
     "olive": ("#77842a", "#b9c55c"),
@@ -37,6 +37,8 @@ PALETTE = {
     "slate": ("#5d6b7a", "#a0b1c1"),
 }
 """Each colour's name (a CSS variable in the page), on light and on dark paper."""
+
+Number = float | int | np.floating | np.integer
 
 PICTURES_BYTES = 600_000
 """most bytes of one sheet of pictures: four of them and the figures stay under the 3 MB of a report"""
@@ -56,13 +58,13 @@ class Finding:
     """A number of the first screen, drawn on its scale with its interval."""
 
     name: str
-    value: float
-    low: float | None
-    high: float | None
+    value: Number
+    low: Number | None
+    high: Number | None
     unit: str = "%"
     note: str = ""
-    scale: tuple[float, float] = (0.0, 100.0)
-    chance: float | None = None
+    scale: tuple[Number, Number] = (0.0, 100.0)
+    chance: Number | None = None
     """where guessing would land, in the same unit"""
     digits: int = 1
 
@@ -157,8 +159,8 @@ def positions(finding: Finding) -> tuple[float, float, float, float | None]:
     """Where value, low, high and chance lie on the scale, in percent of its length."""
     start, end = finding.scale
 
-    def position(x: float) -> float:
-        return round(min(max(100 * (x - start) / (end - start), 0.0), 100.0), 2)
+    def position(x: Number) -> float:
+        return round(float(min(max(100 * (x - start) / (end - start), 0.0), 100.0)), 2)
 
     low = finding.value if finding.low is None else finding.low
     high = finding.value if finding.high is None else finding.high
@@ -167,7 +169,7 @@ def positions(finding: Finding) -> tuple[float, float, float, float | None]:
 
 
 def amount(
-    value: float, low: float | None = None, high: float | None = None, *, unit: str = "", digits: int = 1
+    value: Number, low: Number | None = None, high: Number | None = None, *, unit: str = "", digits: int = 1
 ) -> str:
     """A number with its unit and, where there is one, its interval.
 
@@ -177,7 +179,7 @@ def amount(
     '0.0'
     """
 
-    def text(x: float) -> str:
+    def text(x: Number) -> str:
         rounded = f"{x:,.{digits}f}"
         return (rounded[1:] if not float(rounded.replace(",", "")) else rounded).replace("-", "−") if x < 0 else rounded
 
