@@ -277,10 +277,10 @@ def test_a_pretraining_with_its_probe_makes_one_page_in_reading_order(tmp_path):
     assert "2 inputs were skipped" in page["The record of the pretraining"]
     assert "4.0 min" in page["The record of the pretraining"]
     assert (
-        f"edubba contrast pretrain signs.npz --config {run}/spec.toml --out {run}-again"
+        f"edubba contrast pretrain signs.npz \\ --config {run}/spec.toml \\ --out {run}-again"
         in page["The record of the pretraining"]
     )
-    again = f"edubba contrast probe {run} signs.npz --config {run}/probe/spec.toml --out {run}/probe-again"
+    again = f"edubba contrast probe {run} signs.npz \\ --config {run}/probe/spec.toml \\ --out {run}/probe-again"
     assert again in page["The record of the probe"]
     assert "Choices made by looking at results: 1, on validation." in page["The record of the probe"]
     assert re.search("l2 *0.03 *0.001, 0.03 *accuracy *validation", page["The record of the probe"])

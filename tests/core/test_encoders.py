@@ -60,7 +60,7 @@ def test_small_takes_between_10_and_40_million_multiplications():
     found = multiplications(network, torch.zeros(1, 3, 32, 32))
     assert found == stem + first + second + third
     assert 10e6 < found < 40e6
-    assert (network.dim, count(network)) == (128, 306_016 + 2 * 672)
+    assert (network.dim, count(network)) == (512, 306_016 + 2 * 672)
 
 
 @pytest.mark.parametrize("name", ["small", "resnet18", "resnet50"])
@@ -197,7 +197,7 @@ def test_encoder_normalises_and_saves_only_its_networks_weights():
     x = torch.rand(2, 3, 32, 32)
     by_hand = (x - torch.tensor([0.1, 0.2, 0.3])[:, None, None]) / torch.tensor([0.5, 0.5, 0.25])[:, None, None]
     torch.testing.assert_close(encoder(x), network(by_hand))
-    assert encoder.dim == 128
+    assert encoder.dim == 512
     assert all(key.startswith("network.") for key in encoder.state_dict())
 
 
@@ -208,7 +208,7 @@ def test_twin_has_the_cards_architecture_and_new_weights():
     two.load_state_dict(one.state_dict())
     x = torch.rand(2, 1, 16, 16)
     assert torch.equal(one.eval()(x), two.eval()(x))
-    assert (one.dim, one.normalise.mean.item()) == (256, pytest.approx(0.3))
+    assert (one.dim, one.normalise.mean.item()) == (1024, pytest.approx(0.3))
 
 
 OWN = """
@@ -318,14 +318,14 @@ def test_wrong_arguments_are_errors(own):
 
 
 def test_synchronising_keeps_parameters_and_what_one_process_computes():
-    network, head = encoders.build("small", size=16), encoders.projection_head(128, out=8)
+    network, head = encoders.build("small", size=16), encoders.projection_head(512, out=8)
     plain = nn.Sequential(network, head)
     synchronised = encoders.synchronise(copy.deepcopy(plain))
     kept = list(plain.parameters())
     assert all(a is b for a, b in zip(kept, encoders.synchronise(plain).parameters(), strict=True))
     assert sum(isinstance(part, encoders.SynchronisedBatchNorm) for part in synchronised.modules()) == 11
     x = torch.rand(4, 3, 16, 16)
-    reference = nn.Sequential(encoders.build("small", size=16), encoders.projection_head(128, out=8))
+    reference = nn.Sequential(encoders.build("small", size=16), encoders.projection_head(512, out=8))
     assert torch.equal(synchronised(x), reference(x))
     for a, b in zip(synchronised.state_dict().values(), reference.state_dict().values(), strict=True):
         assert torch.equal(a, b)

@@ -34,7 +34,7 @@ def network() -> torch.nn.Module:
     for residual in encoder.modules():  # else the bodies have no gradient at first
         if isinstance(residual, encoders.Residual):
             torch.nn.init.constant_(residual.body[-1].weight, 0.5)
-    return torch.nn.Sequential(encoder, encoders.projection_head(128, out=8)).double()
+    return torch.nn.Sequential(encoder, encoders.projection_head(512, out=8)).double()
 
 
 def learn(net: torch.nn.Module, wrapped: torch.nn.Module, rows: slice) -> dict:

@@ -26,7 +26,7 @@ def card(kind="encoder", *, name="small", channels=1, **changes):
             "kind": "image", "channels": channels, "size": 16, "range": [0, 1], "mean": [0.25] * channels,
             "std": [0.5] * channels,
         },
-        "output": {"embedding": 128, "classes": ["sun", "moon"] if kind == "classifier" else None},
+        "output": {"embedding": 512, "classes": ["sun", "moon"] if kind == "classifier" else None},
     }  # fmt: skip
     return models.card(**given | changes)
 

@@ -22,7 +22,10 @@ def planar(pixels):
 
 
 def step(name, x, value):
-    return getattr(colour, name)(x, torch.tensor([value], dtype=torch.float64)).clamp(0, 1)
+    value = torch.tensor([value], dtype=torch.float64)
+    if name == "hue":
+        return colour.hue(x, value).clamp(0, 1)
+    return colour.mix(x, value, torch.tensor([colour.MIXES.index(name)])).clamp(0, 1)
 
 
 @pytest.mark.parametrize(
@@ -202,6 +205,8 @@ def reference(image, draws, i, size):
     x = np.stack([down @ image[..., k] @ across.T for k in range(c)], axis=2)
     x = x[:, ::-1] if draws.flip[i] else x
     x = warped(x, draws.affine[i].numpy(), draws.bend[i].numpy())
+    black, white = draws.levels[i].tolist()
+    x = np.clip((x - black) / (white - black), 0, 1)
     for name in views.ORDERS[draws.order[i]]:
         x = recoloured(x, name, float(getattr(draws, name)[i]))
     if draws.grey[i] and c == 3:
@@ -400,7 +405,7 @@ def test_gradient_equals_finite_differences(spec):
 
 
 def test_gradient_of_greys_and_pure_colours_is_finite():
-    flat = torch.tensor([(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0), (0, 1, 1)]).double()
+    flat = torch.tensor([(0, 0, 0), (1, 1, 1), (0.5, 0.5, 0.5), (1, 0, 0), (0, 1, 1)])
     images = flat.view(5, 3, 1, 1).expand(5, 3, 8, 8).clone().requires_grad_()
     draws = drawn(Views(jitter=1.0, strength=1.0), 5, size=8)
     (slope,) = torch.autograd.grad(views.apply(images, draws, size=8).sum(), images)
@@ -408,7 +413,6 @@ def test_gradient_of_greys_and_pure_colours_is_finite():
 
 
 def test_grey_pictures_have_no_colour_steps():
-    assert {step for order in views.GREY_ORDERS for step in order} == {"brightness", "contrast"}
     images = torch.from_numpy(pictures(8, 20, 20, 1))
     draws = drawn(Views(strength=1.0, grey=1.0), 8, size=16)
     made = views.apply(images, draws, size=16)
@@ -419,17 +423,34 @@ def test_grey_pictures_have_no_colour_steps():
 def test_writing_leaves_an_empty_page_empty(paper):
     # the border goes on and the erased box takes the mean: no edge gives away where the page was moved
     page = torch.full((20, 1, 32, 32), paper, dtype=torch.float64)
-    made = views.apply(page, drawn(Views("writing", jitter=0.0, noise=0.0), 20, size=32), size=32)
+    made = views.apply(page, drawn(Views("writing", jitter=0.0, levels=0.0, noise=0.0), 20, size=32), size=32)
     torch.testing.assert_close(made, page, atol=1e-12, rtol=0)
 
 
 def test_writing_is_never_mirrored_at_rest():
     spec = Views(
-        "writing", jitter=0.0, noise=0.0, blur=0.0, erase=0.0, bend=0.0, rotate=0.0, shear=0.0, scale=0.0, shift=0.0
-    )
+        "writing", jitter=0.0, noise=0.0, blur=0.0, erase=0.0, bend=0.0, rotate=0.0, shear=0.0, scale=0.0, shift=0.0,
+        levels=0.0,
+    )  # fmt: skip
     images = torch.from_numpy(pictures(5, 24, 24, 1))
     expected = images.permute(0, 3, 1, 2) / 255
     torch.testing.assert_close(views.apply(images, drawn(spec, 5, size=24), size=24), expected, atol=1e-6, rtol=0)
+
+
+def test_levels_make_two_scans_of_one_stroke_alike():
+    # the same stroke on black and on grey: with the black point above the grey nothing tells them apart
+    page = torch.zeros(2, 1, 20, 20, dtype=torch.float64)
+    page[1] = 0.2
+    page[:, :, 8:12] = 1.0
+    draws = drawn(Views("writing", levels=0.4), 400, size=20)
+    assert 0 <= draws.levels[:, 0].min()
+    assert 0.39 < draws.levels[:, 0].max() <= 0.4
+    assert 0.6 <= draws.levels[:, 1].min() < 0.61
+    still = drawn(Views(crop_min=1.0, flip=0.0, jitter=0.0, blur=0.0, levels=0.4), 2, size=20)
+    still.levels[:] = torch.tensor([0.3, 0.8])
+    one, two = views.apply(page, still, size=20)
+    assert torch.equal(one, two)
+    assert one.unique().tolist() == [0.0, 1.0]
 
 
 def test_noise_is_standard_normal_and_differs_between_pictures():
@@ -479,6 +500,6 @@ def test_settings_out_of_range_are_named(spec, sentence):
 
 def test_drawing_more_columns_keeps_the_first():
     # what a stored seed means must not change when a new kind of change is added at the end
-    short, long = (streams.uniform(0, "views", 0, 0, index=np.arange(3), k=k) for k in (5, 74))
+    short, long = (streams.uniform(0, "views", 0, 0, index=np.arange(3), k=k) for k in (5, 76))
     assert (short == long[:, :5]).all()
-    assert sum(views.COLUMNS.values()) == 74
+    assert sum(views.COLUMNS.values()) == 76

@@ -1,6 +1,7 @@
 """Verbs of the room: pretrain, probe, neighbours, embed. Heavy imports stand inside the verbs."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +52,7 @@ def pretrain(
     from edubba.core import catalogue
 
     path = catalogue.source(source)
+    sys.path.append(os.getcwd())  # where a user's module:attribute lies; last, so that it hides nothing
     if dry_run:
         forecast = room.forecast(path, spec)
         if json:
@@ -104,6 +106,7 @@ def probe(
     from edubba.contrast import report
     from edubba.core import catalogue, runs
 
+    sys.path.append(os.getcwd())
     room.probe(
         run, catalogue.source(source), labels=labels, group=group, spec=spec, out=out, allow_code=allow_code
     )
@@ -145,6 +148,7 @@ def neighbours(
     from edubba.core import catalogue, runs
 
     where = source or runs.read(run).settings["source"]
+    sys.path.append(os.getcwd())
     encoder = room.load_encoder(run, allow_code=allow_code)
     found = room.neighbours(encoder, photo, catalogue.source(where), k=k)
     show([n._asdict() for n in found], json=json)
@@ -180,6 +184,7 @@ def embed(
 
     if out.exists():
         raise UserError(f"{out} exists: choose another file with -o, or delete it")
+    sys.path.append(os.getcwd())
     encoder = room.load_encoder(run, allow_code=allow_code)
     found = room.embed(encoder, catalogue.source(source), batch_size=batch_size)
     files.write_npz(out, {"h": found.h, "file": found.file.astype(str)})

@@ -141,9 +141,9 @@ def pretrain(
     network = build(spec, channels=pictures.channels, size=size, mean=facts["mean"], std=facts["std"])
     batch, loss = step_functions(spec, learned, plan, size=size, device=train.device_of(spec))
     watched = watch.choose(pictures, rows, spec.seed)
-    said: list[str] = []
+    said = {line["what"]: line["words"] for line in run.metrics if line["kind"] == "warn"}
     if plan.batch_size < spec.batch_size:
-        said.append(f"batches hold {plan.batch_size} pictures, not {spec.batch_size}: there are only {len(rows)} to learn from")
+        said["batch"] = f"batches hold {plan.batch_size} pictures, not {spec.batch_size}: there are only {len(rows)} to learn from"
 
     def evaluate(model: nn.Module, step: int) -> dict[str, Any]:
         numbers = watch.measure(
@@ -154,10 +154,11 @@ def pretrain(
             numbers, width=spec.head_dim, loss=float(np.mean(recent)) if recent and None not in recent else None,
             n=plan.batch_size, objective=spec.objective, epoch=step / plan.steps_per_epoch, share=step / plan.steps,
         )  # fmt: skip
-        for line in words:
-            print(f"warning: {line}", file=sys.stderr, flush=True)
-            run.log(kind="warn", step=step, words=line)
-        said.extend(w for w in words if w not in said)
+        for what, sentence in words.items():
+            if what not in said:
+                said[what] = sentence
+                print(f"warning: {sentence}", file=sys.stderr, flush=True)
+                run.log(kind="warn", step=step, what=what, words=sentence)
         return numbers | ({"score": numbers["knn"]} if numbers["knn"] is not None else {})
 
     if spec.keep == "best" and (watched.bank is None or watched.what != "validation"):
@@ -179,12 +180,14 @@ def _table(spec: Pretrain, size: int) -> dict[str, Any]:
 
 def _finish(
     run: Run, spec: Pretrain, network: Any, pictures: images.Pictures, rows: np.ndarray, watched: watch.Watched,
-    said: list[str], *, size: int, seconds: float,
+    said: dict[str, str], *, size: int, seconds: float,
 ) -> None:  # fmt: skip
     facts = run.resolved
     run.seen(pictures.hash[rows].tolist())
     held = np.flatnonzero(_held_out(pictures))
-    shown = pictures.take(held if len(held) >= 20 else rows)
+    enough = len(held) >= 20
+    run.resolve(shown="held-out" if enough else "training")
+    shown = pictures.take(held if enough else rows)
     shown = shown.take(np.sort(streams.permutation(spec.seed, "shown", n=len(shown))[:SHOWN]))
     h = np.concatenate([
         network.encoder(views.evaluation(torch.from_numpy(np.ascontiguousarray(shown.x[i : i + 256])), size=size)).detach().numpy()
@@ -227,8 +230,7 @@ def _finish(
     choices = []
     if spec.keep == "best":
         choices.append({"name": "weights", "value": "best step", "candidates": "every evaluation", "metric": "kNN accuracy", "split": "validation"})
-    warned = [line["words"] for line in metrics if line["kind"] == "warn"]
-    run.finish(results, choices=choices, warnings=list(dict.fromkeys(said + warned)), skipped=len(pictures.skipped))
+    run.finish(results, choices=choices, warnings=list(said.values()), skipped=len(pictures.skipped))
 
 
 def layout(h: np.ndarray, *, seed: int) -> np.ndarray:

@@ -220,6 +220,7 @@ def probe(
     methods = [*spec.methods, *(["finetune"] if spec.full and "finetune" not in spec.methods else [])]
     found, left_out = settings(task, spec)
     said += left_out
+    folder.resolve(labels={s.name: round(float(np.mean([len(rows) for rows in s.rows])) / len(task.classes), 2) for s in found})
     answers: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
     choices: list[dict[str, Any]] = []
     for setting in found:

@@ -1,6 +1,7 @@
 """The page about a pretraining or a probe, drawn from its run folder alone."""
 
 import json
+import re
 import shlex
 import tomllib
 from dataclasses import dataclass
@@ -122,7 +123,8 @@ def read(run_path: str | Path) -> Folder:
 
 
 def source_name(folder: Folder) -> str:
-    return Path(str(folder.settings.get("source", "the pictures"))).name
+    name = Path(str(folder.settings.get("source", "the pictures"))).name
+    return re.sub(r"\.(npz|zip|tar|tar\.gz|tgz)$", "", name)
 
 
 def in_percent(result: dict[str, Any]) -> tuple[float, float | None, float | None]:
@@ -288,7 +290,8 @@ def training(folder: Folder) -> list[Section]:
         " found in the batch"
     )
     if "online kNN, %" in panels:
-        caption += "; the share of validation pictures named rightly by their nearest neighbours"
+        knn = folder.results.get("knn", {"split": "validation"})
+        caption += f"; the share of {looked_at(knn)} named rightly by their nearest neighbours"
     caption += (
         "; alignment, the mean squared distance between two views of a picture (lower is tighter); uniformity, how evenly"
         " the features fill the sphere (lower is more even); effective rank, how many directions they use. Long series are"
@@ -499,7 +502,9 @@ def per_class(folder: Folder) -> Section | None:
         [name, *(percent(classes[name]) if name in classes else None for classes in recall.values())] for name in first
     ]
     drawing = figures.dots(rows, xlabel="pictures of the class that were found, %", series=list(recall))
-    caption = "Each class by itself, all labels used. " + interval_sentence(next(iter(first.values())))
+    caption = (
+        f"Each class by itself, all labels used; lines are intervals over its {next(iter(first.values()))['unit']}s."
+    )
     blocks = [
         report.figure(drawing, caption=caption, alt=f"Share of each class found; best {best}, worst {worst}."),
         report.details(
@@ -534,7 +539,7 @@ def errors(folder: Folder) -> Section | None:
                 titles=[f"is {name}" for name in true[:24]],
                 notes=[f"said {name}" for name in said[:24]],
                 alts=[f"a picture of {a} that was called {b}" for a, b in zip(true[:24], said[:24], strict=True)],
-                caption="Held-out pictures that were named wrongly.",
+                caption="Held-out pictures that were named wrongly, the surest errors first.",
             )
         )
     return Section("What it mistakes for what", blocks) if blocks else None
@@ -627,8 +632,8 @@ def again(folder: Folder) -> str:
     words = ["edubba", "contrast", folder.verb]
     words += [str(folder.path.parent)] if folder.verb == "probe" else []
     words += [str(folder.settings.get("source", "SOURCE"))]
-    words += ["--config", str(folder.path / "spec.toml"), "--out", f"{folder.path}-again"]
-    return shlex.join(words)
+    options = [["--config", str(folder.path / "spec.toml")], ["--out", f"{folder.path}-again"]]
+    return " \\\n    ".join(map(shlex.join, [words, *options]))
 
 
 def cost(folder: Folder) -> dict[str, str]:
@@ -660,11 +665,11 @@ def cost(folder: Folder) -> dict[str, str]:
     if versions:
         rows["Versions"] = ", ".join(versions)
     if "created" in resolved:
-        rows["Begun"] = str(resolved["created"])
+        rows["Begun"] = str(resolved["created"]).replace("T", " ")
     return rows
 
 
 def made_by(folder: Folder) -> str:
     """Version and date of the results, where they tell."""
     result = next(iter(folder.results.values()), None)
-    return f"edubba {result['edubba']}, measured on {result['date']}." if result else ""
+    return f"edubba {result['edubba']}, measured on {result['date'][:10]}." if result else ""

@@ -83,23 +83,37 @@ def _mean_cosine(z: Tensor) -> float:
 
 def warn(
     numbers: dict[str, float | None], *, width: int, loss: float | None, n: int, objective: str, epoch: float, share: float
-) -> list[str]:
-    """Plain words when something is wrong; the thresholds are those of Jing et al. 2022's collapse, ours in number."""
-    said = []
+) -> dict[str, str]:
+    """Plain words when something is wrong, by what it is; thresholds are ours.
+
+    Parameters
+    ----------
+    numbers
+        From `measure`.
+    width
+        Of the projections.
+    loss
+        Mean of the last steps.
+    n
+        Pictures a batch.
+    epoch, share
+        How far the run is, in epochs and as a share.
+    """
+    said = {}
     rank, cosine = numbers["effective_rank_z"], numbers["cosine"]
     if cosine is not None and cosine > 0.95:
-        said.append(
+        said["collapse"] = (
             f"the representation has collapsed: two different pictures have projections of cosine {cosine:.2f} on average;"
             " lower --lr, raise --temperature, or use stronger views"
         )
     elif rank is not None and rank < 0.05 * width:
-        said.append(
+        said["near collapse"] = (
             f"the representation has nearly collapsed: its projections use {rank:.1f} of {width} dimensions;"
             " lower --lr or use stronger views"
         )
     stuck = math.log(2 * n - 1) if objective == "nt_xent" else math.log(2 * n - 2)
     if loss is not None and epoch >= 5 and share >= 0.2 and loss > stuck - 0.02:
-        said.append(
+        said["stuck"] = (
             f"the loss is {loss:.3f} after {epoch:.0f} epochs, where a network that tells nothing apart stands"
             f" ({stuck:.3f}): lower --lr, or make the views weaker (--views.strength, --views.crop-min)"
         )

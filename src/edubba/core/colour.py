@@ -5,9 +5,10 @@ at memory speed. Nothing here clips or normalises: `views` clips after each step
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
+MIXES = ("brightness", "contrast", "saturation")
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601 as torchvision rounds it
 
 
@@ -16,21 +17,18 @@ def luma(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "n *px"]:
     return (x[0] * LUMA[0]).add_(x[1], alpha=LUMA[1]).add_(x[2], alpha=LUMA[2])
 
 
-def brightness(x: Float[Tensor, "c n *px"], factor: Float[Tensor, "n"]) -> Float[Tensor, "c n *px"]:
-    """Every pixel times `factor`; 0 is black, 1 changes nothing."""
-    return x * per_picture(factor, x)
+def mix(x: Float[Tensor, "c n *px"], factor: Float[Tensor, "n"], kind: Int64[Tensor, "n"]) -> Float[Tensor, "c n *px"]:
+    """Change the brightness, contrast or saturation of each picture, whichever `kind` says (its place in `MIXES`).
 
-
-def contrast(x: Float[Tensor, "c n *px"], factor: Float[Tensor, "n"]) -> Float[Tensor, "c n *px"]:
-    """Mix with the picture's mean luma; 0 is flat grey, 1 changes nothing."""
-    means = x.flatten(2).mean(2)
-    mean = luma(means) if len(x) == 3 else means[0]  # the mean of the lumas is the luma of the means
-    return (x * per_picture(factor, x)).add_(per_picture((1 - factor) * mean, x))
-
-
-def saturation(x: Float[Tensor, "3 n *px"], factor: Float[Tensor, "n"]) -> Float[Tensor, "3 n *px"]:
-    """Mix with the picture's own grey; 0 is grey, 1 changes nothing."""
-    return (x * per_picture(factor, x)).add_(luma(x).mul_(per_picture(1 - factor, x)[0]))
+    All three mix the picture with something of its own, factor x + (1 - factor) t: for the brightness t is black, for
+    the contrast the picture's mean luma, for the saturation the luma of each pixel. A factor of 1 changes nothing.
+    """
+    grey = luma(x) if len(x) == 3 else x[0]
+    rest = 1 - factor
+    flat = rest * grey.flatten(1).mean(1) * (kind == MIXES.index("contrast"))
+    own = rest * (kind == MIXES.index("saturation"))
+    target = (grey * per_picture(own, x)[0]).add_(per_picture(flat, x)[0])
+    return (x * per_picture(factor, x)).add_(target)
 
 
 def hue(x: Float[Tensor, "3 n *px"], shift: Float[Tensor, "n"]) -> Float[Tensor, "3 n *px"]:

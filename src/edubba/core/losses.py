@@ -32,7 +32,7 @@ def nt_xent(z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], *, temperature: 
 
     Returns
     -------
-    Loss in nats, never below `nt_xent_floor(n)`. Before any learning it is about log(2n - 1).
+    Loss in nats, never below `nt_xent_floor(n)`; before any learning about log(2n - 1), n counted over all processes.
     Memory grows with n, not with its square: similarities are computed by blocks, and again in the backward pass.
 
     >>> z = torch.eye(4)
@@ -45,8 +45,8 @@ def nt_xent(z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], *, temperature: 
 def dcl(z1: Float[Tensor, "n d"], z2: Float[Tensor, "n d"], *, temperature: float = 0.5) -> Float[Tensor, ""]:
     """Decoupled contrastive loss: NT-Xent with the positive left out of the denominator.
 
-    Yeh et al. 2022, equation 6, without weights. Parameters, processes and cost as in `nt_xent`. It can be negative; before any
-    learning it is about log(2n - 2).
+    Yeh et al. 2022, the form without weights. Parameters, processes and cost as in `nt_xent`. It can be negative;
+    before any learning it is about log(2n - 2).
 
     >>> z = torch.eye(4)
     >>> round(dcl(z, z).item(), 3)  # log(6) - 2
@@ -124,7 +124,7 @@ class RowLogSumExp(torch.autograd.Function):
 def nt_xent_floor(n: int, *, temperature: float) -> float:
     """The least that NT-Xent can be for `n` images: both views alike, images at the corners of a regular simplex.
 
-    Reached only where z has at least n - 1 dimensions. `loss - floor` can be compared between temperatures and batch sizes.
+    n counts the images of all processes. The floor is reached only where z has at least n - 1 dimensions.
 
     >>> round(nt_xent_floor(256, temperature=0.5), 4)
     4.2411

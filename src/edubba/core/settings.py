@@ -34,6 +34,8 @@ class Views:
     """largest shift along each axis, as a share of the side"""
     bend: float | None = None
     """largest displacement at the knots of a smooth 4 x 4 field, as a share of the side"""
+    levels: float | None = None
+    """largest grey that becomes black, and white less the smallest that becomes white: hides a scan's own background"""
     noise: float | None = None
     """largest standard deviation of added pixel noise, on the 0 to 1 scale"""
     erase: float | None = None
@@ -52,19 +54,21 @@ class Views:
 PRESETS = {
     "photos": {
         "strength": 0.5, "crop_min": 0.2, "flip": 0.5, "jitter": 0.8, "grey": 0.2,
-        "rotate": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "bend": 0.0, "noise": 0.0, "erase": 0.0,
+        "rotate": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "bend": 0.0, "levels": 0.0,
+        "noise": 0.0, "erase": 0.0,
     },
     "writing": {
         "strength": 0.75, "crop_min": 1.0, "flip": 0.0, "jitter": 0.8, "grey": 0.0,
-        "rotate": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.2, "bend": 0.12, "noise": 0.12, "erase": 0.28,
+        "rotate": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.1, "bend": 0.06, "levels": 0.35,
+        "noise": 0.12, "erase": 0.28,
     },
 }  # fmt: skip
 
 # a hue turned by more than half the circle (strength 2.5) comes back from the other side
 LIMITS = {
     "strength": (0, 2.5), "crop_min": (0.01, 1), "flip": (0, 1), "jitter": (0, 1), "grey": (0, 1), "blur": (0, 1),
-    "rotate": (0, 180), "scale": (0, 0.9), "shear": (0, 2), "shift": (0, 1), "bend": (0, 1), "noise": (0, 1),
-    "erase": (0, 1),
+    "rotate": (0, 180), "scale": (0, 0.9), "shear": (0, 2), "shift": (0, 1), "bend": (0, 1), "levels": (0, 0.45),
+    "noise": (0, 1), "erase": (0, 1),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Random views of pictures: SimCLR's crop, flip, colours and blur, and the turns and bends that suit writing.
+"""Random views of pictures: SimCLR's crop, flip, colours and blur, and the turns, bends and levels that suit writing.
 
 All parameters are drawn first, by the picture's index, and then applied to many pictures at once. So batch size,
 worker, process and resume change nothing, and the pixels can be differentiated through. The operations and their
@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64, Shaped
-from scipy.special import ndtri
 from torch import Tensor
 
 from edubba.core import colour, resample, streams
 from edubba.core.errors import UserError
 from edubba.core.settings import Views
 
-JITTER = ("brightness", "contrast", "saturation", "hue")
-ORDERS = [*permutations(JITTER), ()]  # the 24 orders, and no jitter
-GREY_ORDERS = [tuple(step for step in order if step in ("brightness", "contrast")) for order in ORDERS]
+ORDERS = [*permutations((*colour.MIXES, "hue")), ()]  # the 24 orders of the jitter, and none
+HUE_PLACE = torch.tensor([order.index("hue") if order else -1 for order in ORDERS])
+KINDS = torch.tensor([[colour.MIXES.index(step) for step in order if step != "hue"] or [0] * 3 for order in ORDERS])
 TRIES = 10  # of torchvision's random crop, before it falls back on the centre
 ASPECT = (3 / 4, 4 / 3)
 SIGMA = (0.1, 2.0)
@@ -33,6 +32,7 @@ CHUNK = 2**19  # values worked on at a time, so that they stay in the processor'
 COLUMNS = {
     "area": TRIES, "aspect": TRIES, "corner": 2, "flip": 1, "jitter": 1, "order": 1, "factors": 4, "grey": 1, "blur": 1, "sigma": 1,
     "rotate": 1, "scale": 2, "shear": 1, "shift": 2, "bend": 2 * BEND * BEND, "noise": 1, "window": 1, "erase": 2,
+    "levels": 2,
 }  # fmt: skip
 
 
@@ -56,6 +56,8 @@ class Draws:
     affine: Float[Tensor, "n 2 3"]
     """from the place in the view to the place in the crop, see `resample.warp`"""
     bend: Float[Tensor, "n 2 4 4"]
+    levels: Float[Tensor, "n 2"]
+    """grey that becomes black, and grey that becomes white"""
     noise: Float[Tensor, "n"]
     """standard deviation"""
     window: Int64[Tensor, "n"]
@@ -128,6 +130,7 @@ def draw(
         "sigma": np.where(u["blur"] < v.blur, SIGMA[0] + u["sigma"] * (SIGMA[1] - SIGMA[0]), 0)[:, 0],
         "affine": affine,
         "bend": 2 * v.bend * both["bend"].reshape(n, 2, BEND, BEND),
+        "levels": np.array([0.0, 1.0]) + v.levels * u["levels"] * np.array([1.0, -1.0]),
         "noise": v.noise * u["noise"][:, 0],
         "window": (u["window"][:, 0] * WINDOWS).astype(np.int64),
         "erase": np.concatenate([u["erase"], np.full((n, 1), v.erase)], axis=1),
@@ -189,15 +192,14 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
         raise UserError(f"views are made of grey or RGB pictures, 1 or 3 channels; these have {c}")
     if len(draws) != n:
         raise UserError(f"{n} pictures but draws for {len(draws)}")
-    orders = ORDERS if c == 3 else GREY_ORDERS
-    order = torch.tensor([orders.index(steps) for steps in orders])[draws.order]
     blurred = (draws.sigma > 0) & (size >= 20)  # below 20 pixels SimCLR's rule gives a blur of one tap
-    # pictures to be blurred stand behind the others, and those with one order of colour steps side by side
-    place = (order + len(orders) * blurred).argsort(stable=True)
-    order, draws = order[place].tolist(), draws[place]
+    # pictures to be blurred stand behind the others, and those whose hue turns at the same step side by side
+    place = (HUE_PLACE[draws.order] + 5 * blurred).argsort(stable=True)
+    draws = draws[place]
     grey = draws.grey if c == 3 else torch.zeros_like(draws.grey)
     moved = bool(draws.bend.any() or (draws.affine != torch.eye(2, 3)).any())
     noisy, erased = bool(draws.noise.any()), bool(draws.erase[:, 2].any())
+    levelled = bool((draws.levels != torch.tensor([0.0, 1.0])).any())
     top, left, height, width = draws.box.T
     device, dtype = images.device, images.dtype if images.is_floating_point() else torch.float32
     rows = resample.triangle(top * h, height * h, torch.zeros_like(draws.flip), source=h, size=size).to(device, dtype)
@@ -215,7 +217,10 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
         x = torch.cat(x, dim=1) if len(x) > 1 else x[0]
         if moved:
             x = resample.warp(x, some.affine, some.bend)
-        x = jitter(x, some, [orders[i] for i in order[piece]])
+        if levelled:
+            black, white = some.levels.T[:, :, None, None]
+            x = ((x - black) / (white - black)).clamp(0, 1)
+        x = jitter(x, some, HUE_PLACE[draws.order[piece]].tolist())
         if grey[piece].any():
             these = grey[piece].nonzero()[:, 0].to(images.device)
             x = x.index_copy(1, these, colour.grey(x.index_select(1, these)))
@@ -242,14 +247,20 @@ def pieces(start: int, stop: int, longest: int) -> list[slice]:
     return [slice(i, min(i + longest, stop)) for i in range(start, stop, longest)]
 
 
-def jitter(x: Float[Tensor, "c n *px"], draws: Draws, orders: list[tuple[str, ...]]) -> Float[Tensor, "c n *px"]:
-    """Take each picture through its steps of colour, clipped after each; neighbours with the same order go together."""
+def jitter(x: Float[Tensor, "c n *px"], draws: Draws, hue_place: list[int]) -> Float[Tensor, "c n *px"]:
+    """Take each picture through its four steps of colour, clipped after each; neighbours of one hue place go together."""
+    kind = KINDS.to(x.device)[draws.order]
+    factor = torch.stack([draws.brightness, draws.contrast, draws.saturation], dim=1).gather(1, kind)
     parts, start = [], 0
-    for steps, same in groupby(orders):
+    for hue_step, same in groupby(hue_place):
         some = slice(start, start + len(list(same)))
         part = x[:, some]
-        for step in steps:
-            part = getattr(colour, step)(part, getattr(draws, step)[some]).clamp_(0, 1)
+        for step in range(4 if hue_step >= 0 else 0):
+            if step == hue_step:
+                part = colour.hue(part, draws.hue[some]).clamp_(0, 1) if len(x) == 3 else part
+            else:
+                i = step - (step > hue_step)
+                part = colour.mix(part, factor[some, i], kind[some, i]).clamp_(0, 1)
         parts.append(part)
         start = some.stop
     return torch.cat(parts, dim=1)
@@ -266,7 +277,7 @@ def noise(window: Int64[Tensor, "n"], *, shape: tuple[int, int, int]) -> Float[T
 def noise_field(k: int) -> Float[Tensor, "k"]:
     """k standard normal numbers, always the same."""
     u = streams.uniform(0, "noise field", index=np.array([0]), k=k)[0]
-    return torch.from_numpy(ndtri(u + 2.0**-54)).float()  # u may be 0
+    return torch.special.ndtri(torch.from_numpy(u) + 2.0**-54).float()  # u may be 0
 
 
 def erase(x: Float[Tensor, "c n y x"], box: Float64[Tensor, "n 3"]) -> Float[Tensor, "c n y x"]:

@@ -28,7 +28,7 @@ def main() -> None:
         kind="classifier",
         architecture={"name": "small", "arguments": {"width": 1, "channels": 1, "size": 28, "stem": "auto"}},
         input={"kind": "image", "channels": 1, "size": 28, "range": [0, 1], "mean": [0.25], "std": [0.5]},
-        output={"embedding": 128, "classes": ["big", "sun", "moon"]},
+        output={"embedding": 512, "classes": ["big", "sun", "moon"]},
         calibration={"temperature": 1.5, "split": "validation", "ece_before": 0.1, "ece_after": 0.02},
         data={"n": 0, "source_fingerprint": "0" * 64, "seen": None, "licences": None, "card": None},
         licence="CC0-1.0",

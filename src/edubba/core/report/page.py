@@ -294,7 +294,7 @@ def pil(image: UInt8[np.ndarray, "h w c"]) -> Any:
 def data_uri(image: UInt8[np.ndarray, "h w c"], *, limit: int = PICTURES_BYTES) -> str:
     """The image as a data address: PNG where that is small, else WebP of falling quality until it fits `limit`."""
     encoded = io.BytesIO()
-    pil(image).save(encoded, "PNG", optimize=True)
+    pil(image).save(encoded, "PNG")
     kind = "png"
     for quality in (85, 70, 50, 30, 10):
         if encoded.tell() <= (limit if kind == "webp" else limit // 3):
