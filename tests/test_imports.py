@@ -54,3 +54,10 @@ def test_help_loads_nothing_heavy(line):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout.splitlines()[-1] == "0 []", done.stdout + done.stderr
+
+
+def test_every_promised_name_is_there():
+    import edubba.contrast as contrast
+
+    for name in contrast.__all__:
+        assert callable(getattr(contrast, name)), name

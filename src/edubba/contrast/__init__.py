@@ -20,7 +20,7 @@ PLACES = {
     "pretrain": "edubba.contrast.pretraining", "probe": "edubba.contrast.probing", "Pretrain": "edubba.contrast.spec",
     "Probe": "edubba.contrast.spec", "Views": "edubba.core.settings", "nt_xent": "edubba.core.losses",
     "dcl": "edubba.core.losses", "nt_xent_floor": "edubba.core.losses", "Features": "edubba.contrast.features",
-    "embed": "edubba.contrast.features", "knn": "edubba.contrast.embed", "load_encoder": "edubba.contrast.embed",
+    "embed": "edubba.contrast.features", "knn": "edubba.contrast.features", "load_encoder": "edubba.contrast.features",
     "neighbours": "edubba.contrast.features",
 }  # fmt: skip
 

@@ -41,8 +41,8 @@ def hue(x: Float[Tensor, "3 n *px"], shift: Float[Tensor, "n"]) -> Float[Tensor,
     r, g, b = x
     low = torch.minimum(torch.minimum(r, g), b)
     spread = torch.maximum(torch.maximum(r, g), b).sub_(low)
-    # greys have no hue, and whatever is chosen is multiplied by a spread of 0; 1e-6 keeps their gradient finite
-    from_red = (g + b).sub_(r).sub_(low).div_(spread.clamp_min(1e-6)).add_(1)
+    # greys have no hue: 0 / 1e-12 gives them one, which is then multiplied by their spread of 0
+    from_red = (g + b).sub_(r).sub_(low).div_(spread.clamp_min(1e-12)).add_(1)
     turned = torch.add(per_picture(shift + 2, x)[0], torch.copysign(from_red, g - b), alpha=1 / 6)
     sixths = turned.frac_().mul_(6)
     # a channel is at its top within a sixth of its own hue (r 0, g 2, b 4) and falls to 0 over the next sixth
