@@ -44,7 +44,14 @@ def test_only_the_loop_imports_fabric():
 
 @pytest.mark.parametrize(
     "line",
-    ["--help", "contrast --help", "contrast pretrain --help", "contrast probe --help", "runs list --help", "demo --help"],
+    [
+        "--help",
+        "contrast --help",
+        "contrast pretrain --help",
+        "contrast probe --help",
+        "runs list --help",
+        "demo --help",
+    ],
 )
 def test_help_loads_nothing_heavy(line):
     program = (

@@ -4,9 +4,8 @@ import os
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError
 from cyclopts.config import Toml
 
 from edubba import __version__
@@ -32,7 +31,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.command("edubba.contrast.cli:app", name="contrast", help="Learn from pictures without labels, then probe with few.")
-app.command("edubba.tour.cli:demo", name="demo", help="A walk through the rooms on pictures that ship with the package.")
+app.command(
+    "edubba.tour.cli:demo", name="demo", help="A walk through the rooms on pictures that ship with the package."
+)
 
 runs_app = App(name="runs", help="Look at run folders, and delete them.")
 data_app = App(name="data", help="Data sets by name.")

@@ -11,7 +11,18 @@ from PIL import Image, ImageDraw
 from edubba import cli
 
 FAST = ["--epochs", "2", "--batch-size", "16", "--threads", "1", "--image-size", "16"]
-FAST_PROBE = ["--fit.epochs", "1", "--fewest-steps", "2", "--draws", "2", "--labels-per-class", "2", "--fit.threads", "1"]
+FAST_PROBE = [
+    "--fit.epochs",
+    "1",
+    "--fewest-steps",
+    "2",
+    "--draws",
+    "2",
+    "--labels-per-class",
+    "2",
+    "--fit.threads",
+    "1",
+]
 SHAPES = ("disc", "frame", "cross")
 
 
@@ -68,7 +79,7 @@ def test_the_whole_path_from_photos_to_features(folder, capsys):
 
     before = (folder / "runs/a/model/model.safetensors").read_bytes()
     code, again, _ = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", *FAST)
-    assert code == 0
+    assert code == 0, err
     assert again == out
     assert (folder / "runs/a/model/model.safetensors").read_bytes() == before
 
@@ -85,14 +96,14 @@ def test_the_whole_path_from_photos_to_features(folder, capsys):
     assert {choice["split"] for choice in document["choices"]} <= {"validation", "train", "none"}
     assert (folder / "runs/a/probe/report.html").exists()
 
-    code, out, _ = edubba(capsys, "contrast", "neighbours", "runs/a", "photos/p004.png", "--k", "3", "--json")
-    assert code == 0
+    code, out, err = edubba(capsys, "contrast", "neighbours", "runs/a", "photos/p004.png", "--k", "3", "--json")
+    assert code == 0, err
     found = json.loads(out)
     assert len(found) == 3
     assert all(n["file"] != "p004.png" for n in found)
 
-    code, out, _ = edubba(capsys, "contrast", "embed", "runs/a", "photos/", "-o", "features.npz")
-    assert code == 0
+    code, out, err = edubba(capsys, "contrast", "embed", "runs/a", "photos/", "-o", "features.npz")
+    assert code == 0, err
     with np.load("features.npz", allow_pickle=False) as data:
         assert data["h"].shape[0] == len(data["file"]) == 72
         assert data["file"][4] == "p004.png"
@@ -100,18 +111,18 @@ def test_the_whole_path_from_photos_to_features(folder, capsys):
     code, _, err = edubba(capsys, "contrast", "embed", "runs/a", "photos/", "-o", "features.npz")
     assert (code, err) == (1, "edubba: features.npz exists: choose another file with -o, or delete it\n")
 
-    code, out, _ = edubba(capsys, "runs", "list", "--json")
+    code, out, err = edubba(capsys, "runs", "list", "--json")
     assert [row["run"] for row in json.loads(out)] == ["runs/a", "runs/a/probe"]
-    code, out, _ = edubba(capsys, "runs", "show", "runs/a")
+    code, out, err = edubba(capsys, "runs", "show", "runs/a")
     assert "[contrast.pretrain]" in out
-    code, out, _ = edubba(capsys, "runs", "rm", "runs/a")
+    code, out, err = edubba(capsys, "runs", "rm", "runs/a")
     assert (code, out) == (0, "runs/a is deleted\n")
     assert not (folder / "runs/a").exists()
 
 
 def test_dry_run_says_what_it_takes_and_writes_nothing(folder, capsys):
-    code, out, _ = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", "--dry-run", *FAST)
-    assert code == 0
+    code, out, err = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", "--dry-run", *FAST)
+    assert code == 0, err
     assert "pictures   72 colour" in out
     assert "views of 16 px" in out
     for word in ("disk", "memory", "min for 8 steps"):
@@ -121,8 +132,12 @@ def test_dry_run_says_what_it_takes_and_writes_nothing(folder, capsys):
 
 
 def test_a_spec_toml_repeats_the_run_and_flags_win(folder, capsys):
-    (folder / "run.toml").write_text('[contrast.pretrain]\nepochs = 1\nbatch_size = 24\nimage_size = 16\nthreads = 1\n[contrast.pretrain.views]\npreset = "writing"\n')
-    code, _, err = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", "--config", "run.toml", "--batch-size", "16")
+    (folder / "run.toml").write_text(
+        '[contrast.pretrain]\nepochs = 1\nbatch_size = 24\nimage_size = 16\nthreads = 1\n[contrast.pretrain.views]\npreset = "writing"\n'
+    )
+    code, _, err = edubba(
+        capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", "--config", "run.toml", "--batch-size", "16"
+    )
     assert code == 0, err
     code, _, err = edubba(capsys, "contrast", "pretrain", "-o", "runs/b", "--config", "runs/a/spec.toml")
     assert code == 0, err
@@ -137,7 +152,9 @@ def test_skipped_pictures_are_named_and_the_exit_code_is_3(folder, capsys):
     for i in range(24):
         os.symlink(folder / "photos" / f"p{i:03}.png", folder / "mixed" / f"p{i:03}.png")
     (folder / "mixed" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no picture")
-    code, _, err = edubba(capsys, "contrast", "pretrain", "mixed/", "-o", "runs/m", "--epochs", "1", "--batch-size", "8", "--threads", "1")
+    code, _, err = edubba(
+        capsys, "contrast", "pretrain", "mixed/", "-o", "runs/m", "--epochs", "1", "--batch-size", "8", "--threads", "1"
+    )
     assert code == 3
     table = (folder / "runs/m/skipped.csv").read_text().splitlines()
     assert table[0] == "file,reason,detail"
@@ -154,9 +171,14 @@ def test_errors_are_one_sentence_and_exit_with_1(folder, capsys):
     os.mkdir("empty")
     assert said("contrast", "pretrain", "nowhere/", "-o", "runs/x").startswith("there is no file or folder 'nowhere/'")
     assert "empty" in said("contrast", "pretrain", "empty/", "-o", "runs/x")
-    assert said("contrast", "probe", "runs/none", "photos/") == "runs/none is not a model bundle: it holds no model.json"
+    assert (
+        said("contrast", "probe", "runs/none", "photos/") == "runs/none is not a model bundle: it holds no model.json"
+    )
     assert said("runs", "show", "photos") == "photos is not a run folder: it holds no spec.toml"
-    assert said("contrast", "pretrain", "photos/", "-o", "runs/x", "--config", "no.toml") == "no.toml is not there: --config takes a TOML file"
+    assert (
+        said("contrast", "pretrain", "photos/", "-o", "runs/x", "--config", "no.toml")
+        == "no.toml is not there: --config takes a TOML file"
+    )
     assert said("data", "add", "mine", "nowhere") == "nowhere does not exist"
     assert said("contrast", "pretrain", "photos/", "-o", "photos").startswith("photos exists and is not a run folder")
 
@@ -170,9 +192,9 @@ def test_wrong_usage_exits_with_2_and_suggests(folder, capsys):
 
 def test_a_name_given_with_data_add_is_understood_everywhere(folder, capsys):
     assert edubba(capsys, "data", "add", "mine", "photos")[0] == 0
-    code, out, _ = edubba(capsys, "data", "list", "--json")
+    code, out, err = edubba(capsys, "data", "list", "--json")
     assert {row["name"] for row in json.loads(out)} == {"mine", "oracle-mnist-demo"}
-    code, out, _ = edubba(capsys, "contrast", "pretrain", "mine", "-o", "runs/a", "--dry-run", *FAST)
+    code, out, err = edubba(capsys, "contrast", "pretrain", "mine", "-o", "runs/a", "--dry-run", *FAST)
     assert "pictures   72" in out
     code, _, err = edubba(capsys, "data", "add", "mine", "photos")
     assert code == 1

@@ -30,7 +30,15 @@ def pictures(tmp_path):
 def command(pictures, out, *, torchrun=0, extra=()):
     start = [sys.executable, "-m", "edubba"]
     if torchrun:
-        start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={torchrun}", "-m", "edubba"]
+        start = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={torchrun}",
+            "-m",
+            "edubba",
+        ]
     return [*start, "contrast", "pretrain", str(pictures), "-o", str(out), *LINE, *extra]
 
 
@@ -73,7 +81,9 @@ def test_killed_at_any_step_and_started_again_it_ends_with_the_same_bytes(pictur
 
 def test_ctrl_c_saves_says_so_and_exits_with_130(pictures, tmp_path):
     out = tmp_path / "a"
-    code, said = start_and_stop(command(pictures, out, extra=["--save-every", "1000"]), out, at=5, with_signal=signal.SIGINT)
+    code, said = start_and_stop(
+        command(pictures, out, extra=["--save-every", "1000"]), out, at=5, with_signal=signal.SIGINT
+    )
     assert code == 130
     assert said.strip().splitlines()[-1] == "edubba: interrupted; the same line goes on"
     at = logged(out)
@@ -100,4 +110,6 @@ def test_two_processes_learn_what_one_does(pictures, tmp_path):
 
 
 def train_lines(out):
-    return [line for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if line["kind"] == "train"]
+    return [
+        line for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines()) if line["kind"] == "train"
+    ]

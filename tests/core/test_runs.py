@@ -138,7 +138,11 @@ def test_nan_becomes_null(tmp_path):
 def test_a_choice_on_test_cannot_be_written(tmp_path):
     run = start(tmp_path / "a")
     with pytest.raises(ValueError, match="chosen on the test split"):
-        run.finish([], choices=[{"name": "C", "value": 1, "candidates": [1], "metric": "accuracy", "split": "test"}], warnings=[])
+        run.finish(
+            [],
+            choices=[{"name": "C", "value": 1, "candidates": [1], "metric": "accuracy", "split": "test"}],
+            warnings=[],
+        )
 
 
 def test_facts_that_were_resolved_stay(tmp_path):
@@ -151,7 +155,7 @@ def test_facts_that_were_resolved_stay(tmp_path):
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     path = tmp_path / "x.json"
     files.write(path, "old")
-    with pytest.raises(RuntimeError), files.replacing(path) as part:
+    with pytest.raises(RuntimeError), files.replacing(path) as part:  # noqa: PT012
         part.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old"

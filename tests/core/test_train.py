@@ -12,7 +12,9 @@ from edubba.core import runs, train
 from edubba.core.errors import UserError
 from edubba.core.settings import Fit
 
-SPEC = Fit(epochs=3, batch_size=8, lr=0.01, warmup_epochs=1.0, precision="fp32", threads=1, save_every=4, evaluate_every=6)
+SPEC = Fit(
+    epochs=3, batch_size=8, lr=0.01, warmup_epochs=1.0, precision="fp32", threads=1, save_every=4, evaluate_every=6
+)
 N = 40
 X = torch.randn(N, 1, 6, 6, generator=torch.Generator().manual_seed(0))
 Y = (X.mean((1, 2, 3)) > 0).long()
@@ -72,7 +74,15 @@ def knn_like(model, step):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"ema": 0.9}, {"accumulate": 2}, {"optimizer": "sgd"}, {"optimizer": "lars", "lr": 1.0}, {"precision": "bf16"}, {"keep": "best"}],
+    [
+        {},
+        {"ema": 0.9},
+        {"accumulate": 2},
+        {"optimizer": "sgd"},
+        {"optimizer": "lars", "lr": 1.0},
+        {"precision": "bf16"},
+        {"keep": "best"},
+    ],
     ids=lambda c: " ".join(f"{k}={v}" for k, v in c.items()) or "plain",
 )
 @pytest.mark.parametrize("stop", [5, 8])
@@ -100,7 +110,7 @@ def test_every_epoch_shows_every_picture_once_in_a_new_order():
     plan = train.plan(SPEC, N)
     epochs = [[plan.index(e * 5 + i).tolist() for i in range(5)] for e in range(2)]
     for epoch in epochs:
-        assert sorted(sum(epoch, [])) == list(range(N))
+        assert sorted(np.concatenate(epoch)) == list(range(N))
     assert epochs[0] != epochs[1]
 
 

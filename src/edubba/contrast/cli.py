@@ -20,9 +20,13 @@ app = App(
 )
 
 Out = Annotated[Path, Parameter(name=["--out", "-o"])]
-Config = Annotated[Path | None, Parameter(help="TOML file with the same settings, such as the spec.toml of a run; flags win")]
+Config = Annotated[
+    Path | None, Parameter(help="TOML file with the same settings, such as the spec.toml of a run; flags win")
+]
 Flags = Parameter(name="*")
-AllowCode = Annotated[bool, Parameter(negative="", help="import and run a bundle's own network (module:attribute); only if you trust it")]
+AllowCode = Annotated[
+    bool, Parameter(negative="", help="import and run a bundle's own network (module:attribute); only if you trust it")
+]
 
 
 @app.command
@@ -30,7 +34,7 @@ def pretrain(
     source: str,
     *,
     out: Out,
-    spec: Annotated[Pretrain, Flags] = Pretrain(),  # noqa: B008
+    spec: Annotated[Pretrain, Flags] = Pretrain(),
     config: Config = None,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
@@ -48,19 +52,19 @@ def pretrain(
     dry_run
         Say how many pictures, at which size, and which disk, memory and minutes it would take; do nothing.
     """
-    from edubba.contrast import pretraining as room
+    from edubba.contrast import forecast, pretraining
     from edubba.core import catalogue
 
     path = catalogue.source(source)
     sys.path.append(os.getcwd())  # where a user's module:attribute lies; last, so that it hides nothing
     if dry_run:
-        forecast = room.forecast(path, spec)
+        needs = forecast.forecast(path, spec)
         if json:
-            show(forecast._asdict(), json=True)
+            show(needs._asdict(), json=True)
         else:
-            print(room.words(forecast))
+            print(forecast.words(needs))
         return 0
-    run = room.pretrain(path, spec, out=out)
+    run = pretraining.pretrain(path, spec, out=out)
     if not run.writes:
         return 0
     from edubba.contrast import report
@@ -82,7 +86,7 @@ def probe(
     labels: Path | None = None,
     group: str | None = None,
     out: Annotated[Path | None, Parameter(name=["--out", "-o"])] = None,
-    spec: Annotated[Probe, Flags] = Probe(),  # noqa: B008
+    spec: Annotated[Probe, Flags] = Probe(),
     config: Config = None,
     allow_code: AllowCode = False,
     json: Json = False,
@@ -107,9 +111,7 @@ def probe(
     from edubba.core import catalogue, runs
 
     sys.path.append(os.getcwd())
-    room.probe(
-        run, catalogue.source(source), labels=labels, group=group, spec=spec, out=out, allow_code=allow_code
-    )
+    room.probe(run, catalogue.source(source), labels=labels, group=group, spec=spec, out=out, allow_code=allow_code)
     folder = runs.read(out or run / "probe")
     report.build(folder.path)
     if out is None and (run / "spec.toml").exists():

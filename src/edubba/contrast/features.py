@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from edubba.core import images, models, progress, views
 from edubba.core.errors import UserError
+from edubba.core.settings import Views
 
 
 class Features(NamedTuple):
@@ -34,9 +35,10 @@ class Encoder(nn.Module):
     def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n d"]:
         return self.network(x)
 
-    def prepare(self, x: np.ndarray) -> Float[Tensor, "n c s s"]:
-        """Cached pictures (n, S, S, c) uint8, grey or colour, as this encoder wants them."""
-        out = views.evaluation(torch.from_numpy(np.ascontiguousarray(x)), size=self.size)
+    def prepare(self, x: np.ndarray, draws: views.Draws | None = None) -> Float[Tensor, "n c s s"]:
+        """Cached pictures (n, S, S, c) uint8, grey or colour, as this encoder wants them, or views of them."""
+        pixels = torch.from_numpy(np.array(x))
+        out = views.evaluation(pixels, size=self.size) if draws is None else views.apply(pixels, draws, size=self.size)
         if out.shape[1] == self.channels:
             return out
         if self.channels == 3:
@@ -72,20 +74,36 @@ def load_encoder(path: str | Path, *, allow_code: bool = False) -> Encoder:
 
 
 def features(
-    encoder: Encoder, pictures: images.Pictures, *, batch_size: int = 256, what: str = "looking at pictures"
-) -> Float32[np.ndarray, "n d"]:
-    """h of every picture, in fp32 and eval mode."""
+    encoder: Encoder, pictures: images.Pictures, *, batch_size: int = 256, what: str = "looking at pictures",
+    random_view: tuple[Views, int, int] | None = None,
+) -> Float32[np.ndarray, "n d"]:  # fmt: skip
+    """h of every picture, in fp32 and eval mode.
+
+    Parameters
+    ----------
+    random_view
+        (views, seed, number): features of one random view of each picture instead of the picture as it is.
+    """
     out = np.empty((len(pictures), encoder.dim), np.float32)
     device = next(encoder.parameters()).device
     with torch.inference_mode(), progress.bar(what, len(pictures), unit="pictures") as show:
         for i in range(0, len(pictures), batch_size):
-            x = encoder.prepare(pictures.x[i : i + batch_size]).to(device)
+            draws = None
+            if random_view is not None:
+                spec, seed, number = random_view
+                index = np.arange(i, min(i + batch_size, len(pictures)))
+                draws = views.draw(
+                    spec, index, seed=seed, epoch=number, view=0, size=encoder.size, shape_hw=pictures.shape_hw[index]
+                )
+            x = encoder.prepare(pictures.x[i : i + batch_size], draws).to(device)
             out[i : i + batch_size] = encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
             show(min(i + batch_size, len(pictures)))
     return out
 
 
-def embed(encoder: Encoder | str | Path, source: str | Path | np.ndarray | images.Pictures, *, batch_size: int = 256) -> Features:
+def embed(
+    encoder: Encoder | str | Path, source: str | Path | np.ndarray | images.Pictures, *, batch_size: int = 256
+) -> Features:
     """Features of every picture of a source, in the source's order.
 
     Parameters

@@ -1,13 +1,14 @@
 """What an encoder is worth: kNN, linear probe, fine-tuning and the twin from scratch, at several numbers of labels."""
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int64
 from scipy.special import softmax
 
@@ -21,7 +22,9 @@ from edubba.core.settings import Views
 from edubba.core.spec import from_table
 from edubba.core.stats import Result, result
 
-L2 = tuple(float(c) for c in np.logspace(-4, 2, 7))  # inverse strengths, as scikit-learn's C, on standardised features
+L2 = (0.003, 0.01, 0.03, 0.1, 0.3)  # per labelled picture, on standardised features
+VIEWS = 20  # random views of each labelled picture for the linear probe, where they help on validation
+ROWS = 10_000  # most rows with views: enough for a linear layer, seconds for L-BFGS
 
 
 @dataclass(frozen=True)
@@ -61,15 +64,18 @@ def settings(task: Task, spec: Probe) -> tuple[list[Setting], list[str]]:
     return [*found, Setting("all", [task.train])], said
 
 
-def logistic(x: np.ndarray, y: np.ndarray, classes: int, c: float) -> Callable[[np.ndarray], np.ndarray]:
-    """Logits of a logistic regression by L-BFGS on features standardised by the labelled pictures' own moments."""
+def logistic(x: np.ndarray, y: np.ndarray, classes: int, l2: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Logits of a multinomial logistic regression by L-BFGS, with a penalty of l2 / 2 |w|^2 per row."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, std = x.mean(0), x.std(0) + 1e-6 * (1 + np.abs(x).max())
-    model = LogisticRegression(C=c, max_iter=2000, tol=1e-4).fit((x - mean) / std, y)
+    with warnings.catch_warnings():
+        # a fit that is cut short is one more candidate: validation chooses, so nothing is claimed of its optimum
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = LogisticRegression(C=1 / (l2 * len(x)), max_iter=500, tol=1e-3).fit(x, y)
 
     def logits(q: np.ndarray) -> np.ndarray:
-        score = model.decision_function((q - mean) / std)
+        score = model.decision_function(q)
         if score.ndim == 1:
             score = np.stack([-score / 2, score / 2], axis=1)
         full = np.full((len(q), classes), -1e9)
@@ -79,17 +85,55 @@ def logistic(x: np.ndarray, y: np.ndarray, classes: int, c: float) -> Callable[[
     return logits
 
 
-def linear(task: Task, x: np.ndarray, setting: Setting) -> tuple[list[dict[str, np.ndarray]], float, list[float]]:
-    """Logits on validation and test for each draw, the strength chosen on validation, and its accuracies there."""
-    k = len(task.classes)
-    accuracy = []
-    fitted = {}
-    for c in L2:
-        fitted[c] = [logistic(x[rows], task.y[rows], k, c) for rows in setting.rows]
-        said = [f(x[task.validation]).argmax(1) for f in fitted[c]]
-        accuracy.append(float(np.mean([(s == task.y[task.validation]).mean() for s in said])))
-    best = L2[int(np.argmax(accuracy))]
-    return [_logits(f, task, x) for f in fitted[best]], best, accuracy
+def milder(views: Views, size: int) -> Views:
+    """The same views at half their strength, nothing erased: a linear layer has to get by with fixed features."""
+    v = views.resolve(size)
+    half = {f: getattr(v, f) / 2 for f in ("strength", "rotate", "scale", "shear", "shift", "bend", "levels", "noise")}
+    return replace(v, crop_min=(1 + (v.crop_min or 0)) / 2, erase=0.0, **half)
+
+
+class Linear(NamedTuple):
+    """What a linear probe says, and what was chosen for it on validation."""
+
+    logits: list[dict[str, np.ndarray]]
+    chosen: str
+    accuracy: dict[str, float]
+
+
+def linear(
+    task: Task, x: Float[np.ndarray, "n d"], setting: Setting, *, more: Callable[[np.ndarray, int], np.ndarray] | None
+) -> Linear:
+    """Logistic regression on features: penalty, and whether views help, chosen on validation.
+
+    Parameters
+    ----------
+    x
+        Features of all pictures.
+    more
+        more(rows, number): features of one random view of those pictures; None: there are no views of x.
+    """
+    mean, std = x[task.train].mean(0), x[task.train].std(0) + 1e-6
+    z, truth = (x - mean) / std, task.y[task.validation]
+    fewest = min(len(rows) for rows in setting.rows)
+    counts = [0] if more is None else [0, max(1, min(VIEWS, ROWS // fewest))]
+    every = np.unique(np.concatenate(setting.rows))
+    place = {row: i for i, row in enumerate(every.tolist())}
+    extra = [] if more is None else [(more(every, number) - mean) / std for number in range(counts[-1])]
+    best, accuracy = (-1.0, [], ""), {}
+    for count in counts:
+        data = []
+        for rows in setting.rows:
+            there = np.array([place[row] for row in rows.tolist()])
+            data.append(
+                (np.concatenate([z[rows], *(e[there] for e in extra[:count])]), np.tile(task.y[rows], count + 1))
+            )
+        for l2 in L2:
+            fitted = [logistic(xs, ys, len(task.classes), l2) for xs, ys in data]
+            score = float(np.mean([(f(z[task.validation]).argmax(1) == truth).mean() for f in fitted]))
+            accuracy[f"views {count}, l2 {l2:g}"] = round(score, 4)
+            if score > best[0]:
+                best = (score, fitted, f"views {count}, l2 {l2:g}")
+    return Linear([_logits(f, task, z) for f in best[1]], best[2], accuracy)
 
 
 def _logits(f: Callable[[np.ndarray], np.ndarray], task: Task, x: np.ndarray) -> dict[str, np.ndarray]:
@@ -129,24 +173,27 @@ def _channels(x: np.ndarray, channels: int) -> np.ndarray:
     return np.rint(x @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)[..., None]
 
 
-def prepare(
-    encoder: Encoder, source: Any, labels: Any, group: str | None, spec: Probe
-) -> tuple[Task, list[str], int]:
+def prepare(encoder: Encoder, source: Any, labels: Any, group: str | None, spec: Probe) -> tuple[Task, list[str], int]:
     """Open, split and embed; words to say, and how many pictures were left aside."""
     pictures = images.open(source, size=encoder.size, labels=labels)
     if group is not None:
         pictures = _grouped(pictures, group)
     if pictures.label is None:
-        raise UserError(f"{pictures.source} has no labels: sort the pictures into class folders, or give --labels labels.csv")
+        raise UserError(
+            f"{pictures.source} has no labels: sort the pictures into class folders, or give --labels labels.csv"
+        )
     said = []
     known = np.flatnonzero(pictures.label != "")
     without = len(pictures) - len(known)
     if without:
         said.append(f"{without} of {len(pictures)} pictures have no label and were left aside")
     pictures = pictures.take(known)
+    assert pictures.label is not None
     classes, y = np.unique(pictures.label, return_inverse=True)
     if len(classes) < 2:
-        raise UserError(f"all {len(pictures)} labelled pictures of {pictures.source} are {str(classes[0])!r}: a probe needs two classes")
+        raise UserError(
+            f"all {len(pictures)} labelled pictures of {pictures.source} are {str(classes[0])!r}: a probe needs two classes"
+        )
     splits = _splits(pictures, spec.seed)
     h = features(encoder, pictures)
     small = thumbnails(pictures, 32).reshape(len(pictures), -1).astype(np.float32) / 255
@@ -176,7 +223,7 @@ def _splits(pictures: images.Pictures, seed: int) -> tables.Splits:
 
 
 def probe(
-    run: str | Path | Run, source: Any, *, labels: Any = None, group: str | None = None, spec: Probe = Probe(),  # noqa: B008
+    run: str | Path | Run, source: Any, *, labels: Any = None, group: str | None = None, spec: Probe = Probe(),
     out: str | Path | None = None, allow_code: bool = False,
 ) -> list[Result]:  # fmt: skip
     """Measure an encoder by what can be told from its features with few and with all labels.
@@ -215,12 +262,16 @@ def probe(
     if folder.done:
         return folder.results
     threads = train.use_threads(spec.fit.threads)
-    folder.resolve(threads=threads, precision=train.precision_of(spec.fit), n=len(task.pictures), classes=len(task.classes))
+    folder.resolve(
+        threads=threads, precision=train.precision_of(spec.fit), n=len(task.pictures), classes=len(task.classes)
+    )
     views = spec.views if spec.views != Views() else _views_of(path)
     methods = [*spec.methods, *(["finetune"] if spec.full and "finetune" not in spec.methods else [])]
     found, left_out = settings(task, spec)
     said += left_out
-    folder.resolve(labels={s.name: round(float(np.mean([len(rows) for rows in s.rows])) / len(task.classes), 2) for s in found})
+    folder.resolve(
+        labels={s.name: round(float(np.mean([len(rows) for rows in s.rows])) / len(task.classes), 2) for s in found}
+    )
     answers: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
     choices: list[dict[str, Any]] = []
     for setting in found:
@@ -244,16 +295,28 @@ def _answer(
     choices: list[dict[str, Any]],
 ) -> list[dict[str, np.ndarray]]:  # fmt: skip
     if method in ("linear", "pixels"):
-        logits, best, accuracy = linear(task, task.h if method == "linear" else task.pixels, setting)
+        mild = milder(views, encoder.size)
+
+        def more(rows: np.ndarray, number: int) -> np.ndarray:
+            some = task.pictures.take(rows)
+            return features(encoder, some, random_view=(mild, spec.seed, number), what="looking at views")
+
+        on_h = method == "linear"
+        found = linear(task, task.h if on_h else task.pixels, setting, more=more if on_h else None)
         choices.append({
-            "name": f"{method}/{setting.name}/C", "value": best, "candidates": list(L2),
-            "metric": "accuracy " + ", ".join(f"{a:.3f}" for a in accuracy), "split": "validation",
+            "name": f"{method}/{setting.name}", "value": found.chosen, "candidates": [f"{name}: {a:.3f}" for name, a in found.accuracy.items()],
+            "metric": "accuracy",
+            "split": "validation",
         })  # fmt: skip
-        return logits
+        return found.logits
     if method == "knn":
         k = len(task.classes)
         return [
-            _logits(lambda q, rows=rows: np.log(knn(q, task.h[rows], task.y[rows], k=spec.k, classes=k) + 1e-9), task, task.h)
+            _logits(
+                lambda q, rows=rows: np.log(knn(q, task.h[rows], task.y[rows], k=spec.k, classes=k) + 1e-9),
+                task,
+                task.h,
+            )
             for rows in setting.rows
         ]
     out = []
@@ -274,8 +337,8 @@ def _answer(
 def _fingerprint(task: Task, encoder: Encoder) -> str:
     import hashlib
 
-    parts = [task.pictures.fingerprint, "\n".join(task.pictures.label.tolist()), str(encoder.bundle.card["files"])]
-    for column in (task.pictures.group, task.pictures.split):
+    parts = [task.pictures.fingerprint, str(encoder.bundle.card["files"])]
+    for column in (task.pictures.label, task.pictures.group, task.pictures.split):
         parts.append("" if column is None else "\n".join(column.tolist()))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
@@ -299,49 +362,46 @@ def _seen(path: Path, task: Task) -> int:
 def _results(
     task: Task, answers: dict[tuple[str, str], list[dict[str, np.ndarray]]], spec: Probe, *, split: str, seconds: float
 ) -> list[Result]:
-    truth = task.y[task.test]
-    group = None
+    truth, group = task.y[task.test], None
     if task.pictures.group is not None:  # a picture of no known group stands alone
         own, file = task.pictures.group[task.test], task.pictures.file[task.test]
         group = np.where(own == "", np.char.add("picture ", file.astype(str)), np.char.add("group ", own.astype(str)))
-    units = len(truth) if group is None else len(np.unique(group))
-    common = dict(
-        n=units, unit="picture" if group is None else "group", seed=spec.seed, data=task.pictures.source, split=split,
-        seconds=seconds,
-    )  # fmt: skip
-    right = {
-        key: np.stack([(logits["test"].argmax(1) == truth).astype(float) for logits in draws]) for key, draws in answers.items()
-    }
+    unit = "picture" if group is None else "group"
+    made = partial(result, seed=spec.seed, data=task.pictures.source, split=split, seconds=seconds)
     results = []
 
-    def add(name: str, values: np.ndarray, method: str) -> None:
-        interval = stats.bootstrap_draws(np.mean, values, group=group, seed=spec.seed)
-        results.append(result(name, *interval, method=method, draws=len(values), **common))
+    def add(name: str, values: np.ndarray, rows: np.ndarray, method: str = BOOTSTRAP) -> None:
+        own = None if group is None else group[rows]
+        units = len(rows) if own is None else len(np.unique(own))
+        interval = stats.bootstrap_draws(np.mean, values[:, rows], group=own, seed=spec.seed)
+        results.append(made(name, *interval, method=method, draws=len(values), n=units, unit=unit))
 
+    every = np.arange(len(truth))
+    right = {
+        key: np.stack([(logits["test"].argmax(1) == truth).astype(float) for logits in draws])
+        for key, draws in answers.items()
+    }
     for (method, name), values in right.items():
-        add(f"{method}/{name}/accuracy", values, BOOTSTRAP)
+        add(f"{method}/{name}/accuracy", values, every)
     for one, other in (("linear", "scratch"), ("finetune", "scratch"), ("linear", "pixels")):
         for method, name in right:
             if method == one and (other, name) in right:
-                add(f"{one}-{other}/{name}/accuracy", right[one, name] - right[other, name], f"{BOOTSTRAP} of paired differences")
+                difference = right[one, name] - right[other, name]
+                add(f"{one}-{other}/{name}/accuracy", difference, every, f"{BOOTSTRAP} of paired differences")
     for method in ("linear", "scratch"):
-        if (method, "all") not in right:
-            continue
         for k, word in enumerate(task.classes):
-            mine = np.flatnonzero(truth == k)
-            if len(mine) == 0:
-                continue
-            own = None if group is None else group[mine]
-            interval = stats.bootstrap_draws(np.mean, right[method, "all"][:, mine], group=own, seed=spec.seed)
-            results.append(result(f"{method}/all/recall/{word}", *interval, method=BOOTSTRAP, draws=1, **common | {"n": len(mine) if own is None else len(np.unique(own))}))
+            if (method, "all") in right and (truth == k).any():
+                add(f"{method}/all/recall/{word}", right[method, "all"], np.flatnonzero(truth == k))
     if ("linear", "all") in answers:
         logits = answers["linear", "all"][0]
         t = calibration.temperature(logits["validation"], task.y[task.validation])
         before, after = softmax(logits["test"], axis=1), softmax(logits["test"] / t, axis=1)
-        plain = common | {"unit": "picture", "n": len(truth)}
-        results.append(result("linear/all/temperature", t, method="fitted on validation", **plain | {"split": "validation"}))
-        results.append(result("linear/all/ece_before", calibration.ece(before, truth), method="15 bins", **plain))
-        results.append(result("linear/all/ece_after", calibration.ece(after, truth), method="15 bins", **plain))
+        of = partial(made, n=len(truth), unit="picture")
+        results += [
+            of("linear/all/temperature", t, method="fitted on validation"),
+            of("linear/all/ece_before", calibration.ece(before, truth), method="15 bins"),
+            of("linear/all/ece_after", calibration.ece(after, truth), method="15 bins"),
+        ]
     return results
 
 

@@ -38,7 +38,12 @@ class Probe:
 
     full: bool = False
     """add fine-tuning, and label counts of 1 % and 10 %"""
-    methods: tuple[Literal["knn", "linear", "finetune", "scratch", "pixels"], ...] = ("knn", "linear", "scratch", "pixels")
+    methods: tuple[Literal["knn", "linear", "finetune", "scratch", "pixels"], ...] = (
+        "knn",
+        "linear",
+        "scratch",
+        "pixels",
+    )
     """`pixels`: logistic regression without any network; `scratch`: the same network, trained from labels alone"""
     labels_per_class: tuple[int, ...] = (5, 20)
     """few-label settings, each drawn `draws` times; all labels always come in"""
@@ -51,10 +56,12 @@ class Probe:
     seed: int = 0
     """of splits, draws and weights"""
     fit: Fit = field(
-        default_factory=lambda: Fit(epochs=40, batch_size=128, lr=2e-3, warmup_epochs=2.0, weight_decay=0.05, keep="best")
+        default_factory=lambda: Fit(
+            epochs=40, batch_size=128, lr=2e-3, warmup_epochs=2.0, weight_decay=0.05, keep="best"
+        )
     )
     """how the twin from scratch and the fine-tuned network are trained"""
-    fewest_steps: int = 300
+    fewest_steps: int = 1000
     """steps that the twin and the fine-tuned network get at least: fifty pictures need more epochs than five thousand"""
     views: Views = field(default_factory=Views)
     """views for the twin and the fine-tuned network; left out: those of the pretraining"""

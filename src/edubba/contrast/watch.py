@@ -53,7 +53,7 @@ def measure(
         return torch.cat(parts)
 
     def plain(pictures: Pictures) -> Tensor:
-        return views.evaluation(torch.from_numpy(np.ascontiguousarray(pictures.x)), size=size)
+        return views.evaluation(torch.from_numpy(np.array(pictures.x)), size=size)
 
     numbers: dict[str, float | None] = {"knn": None}
     h = run(plain(watched.query))
@@ -62,7 +62,7 @@ def measure(
         cut = len(watched.bank)
         said = knn(h.cpu(), run(plain(watched.bank)).cpu(), y[:cut], k=k, classes=len(classes))
         numbers["knn"] = float((said.argmax(1) == y[cut:]).mean())
-    x = torch.from_numpy(np.ascontiguousarray(watched.query.x))
+    x = torch.from_numpy(np.array(watched.query.x))
     v1, v2 = views.pair(x, views_spec, index=index, seed=seed, epoch=-1, size=size, shape_hw=watched.query.shape_hw)
     z1, z2 = head(run(v1)), head(run(v2))
     numbers |= {
@@ -82,7 +82,14 @@ def _mean_cosine(z: Tensor) -> float:
 
 
 def warn(
-    numbers: dict[str, float | None], *, width: int, loss: float | None, n: int, objective: str, epoch: float, share: float
+    numbers: dict[str, float | None],
+    *,
+    width: int,
+    loss: float | None,
+    n: int,
+    objective: str,
+    epoch: float,
+    share: float,
 ) -> dict[str, str]:
     """Plain words when something is wrong, by what it is; thresholds are ours.
 

@@ -3,7 +3,7 @@
 import os
 import secrets
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def home() -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Generator[Path]:
     """A temporary sibling to write to; at the end it takes the place of `path` in one step, on disk before it is seen."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,9 @@ def processor() -> str:
 def fast_bf16() -> bool:
     """Whether the processor multiplies bf16 in hardware: by its flags, never by a stopwatch."""
     info = Path("/proc/cpuinfo")
-    flags = next((line for line in info.read_text().splitlines() if line.startswith("flags")), "") if info.exists() else ""
+    flags = (
+        next((line for line in info.read_text().splitlines() if line.startswith("flags")), "") if info.exists() else ""
+    )
     return bool({"amx_bf16", "avx512_bf16"} & set(flags.split()))
 
 

@@ -42,7 +42,10 @@ def _cell(value: Any) -> str:
 def show_results(document: dict[str, Any], *, json: bool) -> None:
     """Print a results.json: numbers with their intervals; then, on stderr, warnings and what was skipped."""
     if document["skipped"]:
-        print(f"warning: {document['skipped']} inputs were skipped; skipped.csv in the run folder names them", file=sys.stderr)
+        print(
+            f"warning: {document['skipped']} inputs were skipped; skipped.csv in the run folder names them",
+            file=sys.stderr,
+        )
     if json:
         show(document, json=True)
         return

@@ -3,14 +3,14 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 SECONDS_BETWEEN_LINES = 60.0
 
 
 @contextmanager
-def bar(what: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[Callable[..., None]]:
+def bar(what: str, total: int, *, done: int = 0, unit: str = "") -> Generator[Callable[..., None]]:
     """Show progress towards `total`; the function given takes the count done and a few words to show beside it."""
     if int(os.environ.get("RANK", "0")) > 0:
         yield lambda count, words="": None
@@ -27,13 +27,15 @@ def bar(what: str, total: int, *, done: int = 0, unit: str = "") -> Iterator[Cal
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
             left = (now - start) * (total - count) / max(1, count - done)
-            print(f"{what}: {count:,} of {total:,} {unit}, {left / 60:.1f} min left  {words}", file=sys.stderr, flush=True)
+            print(
+                f"{what}: {count:,} of {total:,} {unit}, {left / 60:.1f} min left  {words}", file=sys.stderr, flush=True
+            )
 
     yield line
 
 
 @contextmanager
-def _terminal(what: str, total: int, done: int, unit: str) -> Iterator[Callable[..., None]]:
+def _terminal(what: str, total: int, done: int, unit: str) -> Generator[Callable[..., None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

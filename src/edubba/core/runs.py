@@ -1,10 +1,10 @@
 """The run folder, format `edubba.run/1`: one verb's settings, state, measurements and results, whole at every moment.
 
-    spec.toml       [room.verb]: every setting and the source; [resolved]: facts found at the start
-    state.ckpt      model, optimizer, step; there while the run is unfinished
-    metrics.jsonl   {kind: start | train | eval | warn, step, time, ...}
-    results.json    {format: edubba.results/1, results, choices, warnings, skipped}; there when the run is finished
-    figures.npz, seen.txt.gz, skipped.csv, model/, report.html
+spec.toml       [room.verb]: every setting and the source; [resolved]: facts found at the start
+state.ckpt      model, optimizer, step; there while the run is unfinished
+metrics.jsonl   {kind: start | train | eval | warn, step, time, ...}
+results.json    {format: edubba.results/1, results, choices, warnings, skipped}; there when the run is finished
+figures.npz, seen.txt.gz, skipped.csv, model/, report.html
 """
 
 import gzip
@@ -71,7 +71,9 @@ class Run:
         """All of results.json."""
         document = json.loads((self.path / "results.json").read_text())
         if document.get("format") != RESULTS:
-            raise UserError(f"{self.path / 'results.json'} has format {document.get('format')!r}, this edubba reads {RESULTS!r}")
+            raise UserError(
+                f"{self.path / 'results.json'} has format {document.get('format')!r}, this edubba reads {RESULTS!r}"
+            )
         return document
 
     @property
@@ -111,7 +113,9 @@ class Run:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError) as error:
-            raise UserError(f"{path} cannot be read ({type(error).__name__}): delete it to begin this run anew") from error
+            raise UserError(
+                f"{path} cannot be read ({type(error).__name__}): delete it to begin this run anew"
+            ) from error
         self._cut_metrics(state["step"])
         return state
 
@@ -130,7 +134,9 @@ class Run:
     def log(self, *, kind: str = "train", step: int, **numbers: Any) -> None:
         """Add a line to metrics.jsonl. NaN and infinity become null, as JSON has neither."""
         if self.writes:
-            row = {"kind": kind, "step": step, "time": round(time.time(), 3)} | {k: _plain(v) for k, v in numbers.items()}
+            row = {"kind": kind, "step": step, "time": round(time.time(), 3)} | {
+                k: _plain(v) for k, v in numbers.items()
+            }
             with (self.path / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(row) + "\n")
 
@@ -144,7 +150,9 @@ class Run:
         if self.writes:
             files.write(self.path / "seen.txt.gz", gzip.compress("\n".join(sorted(hashes)).encode(), mtime=0))
 
-    def finish(self, results: list[Result], *, choices: list[dict[str, Any]], warnings: list[str], skipped: int = 0) -> None:
+    def finish(
+        self, results: list[Result], *, choices: list[dict[str, Any]], warnings: list[str], skipped: int = 0
+    ) -> None:
         """Write results.json, which ends the run, and drop the state that was only needed to go on."""
         for choice in choices:
             if choice["split"] == "test":
@@ -173,7 +181,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def open(path: str | Path, settings: Any, *, verb: str, source: str, fingerprint: str) -> Run:  # noqa: A001
+def open(path: str | Path, settings: Any, *, verb: str, source: str, fingerprint: str) -> Run:
     """Create a run folder, go on with an unfinished one, or return the finished one (`.done`).
 
     Parameters
@@ -236,7 +244,9 @@ def _check_same(run: Run, path: Path, asked: dict[str, Any], fingerprint: str) -
         {k: v for k, v in asked.items() if k not in NOT_OF_THE_RESULT | {"source"}},
     )
     if different:
-        raise UserError(f"{path} began with other settings ({'; '.join(different)}): use those, or another folder with -o")
+        raise UserError(
+            f"{path} began with other settings ({'; '.join(different)}): use those, or another folder with -o"
+        )
 
 
 def _lock(path: Path) -> None:
@@ -244,7 +254,7 @@ def _lock(path: Path) -> None:
     mine = {"pid": os.getpid(), "host": socket.gethostname()}
     if lock.exists():
         try:
-            owner = json.loads(lock.read_text())
+            owner: dict[str, Any] = json.loads(lock.read_text())
         except json.JSONDecodeError:
             owner = {"pid": -1, "host": mine["host"]}
         if owner["host"] != mine["host"]:
@@ -252,7 +262,9 @@ def _lock(path: Path) -> None:
                 f"{path} is in use by process {owner['pid']} on {owner['host']}: if that machine is gone, delete {lock}"
             )
         if owner["pid"] != mine["pid"] and _alive(owner["pid"]):
-            raise UserError(f"{path} is in use by process {owner['pid']}: wait for it, or choose another folder with -o")
+            raise UserError(
+                f"{path} is in use by process {owner['pid']}: wait for it, or choose another folder with -o"
+            )
     files.write(lock, json.dumps(mine))
 
 

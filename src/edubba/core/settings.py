@@ -11,7 +11,7 @@ class Views:
     """How a random view of a picture is made. A field left out takes the value of the preset."""
 
     preset: Literal["photos", "writing"] = "photos"
-    """`photos`: SimCLR's crop, flip and colours; `writing`: strokes are turned, sheared, bent and partly erased, never mirrored"""
+    """`photos`: SimCLR's crop, flip and colours; `writing`: strokes are turned, sheared and bent, the ground is levelled, nothing is mirrored"""
     strength: float | None = None
     """of the colour jitter; 1 is SimCLR's on ImageNet, 0.5 its on CIFAR-10"""
     crop_min: float | None = None
@@ -58,9 +58,9 @@ PRESETS = {
         "noise": 0.0, "erase": 0.0,
     },
     "writing": {
-        "strength": 0.75, "crop_min": 1.0, "flip": 0.0, "jitter": 0.8, "grey": 0.0,
+        "strength": 0.4, "crop_min": 1.0, "flip": 0.0, "jitter": 0.8, "grey": 0.0,
         "rotate": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.1, "bend": 0.06, "levels": 0.35,
-        "noise": 0.12, "erase": 0.28,
+        "noise": 0.12, "erase": 0.0,
     },
 }  # fmt: skip
 

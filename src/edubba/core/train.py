@@ -9,10 +9,10 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from edubba.core import encoders, machine, optim, progress, streams
 from edubba.core import views as pictures
 from edubba.core.errors import UserError
+from edubba.core.images import Rows
 from edubba.core.runs import Run
 from edubba.core.settings import Fit, Views
 
@@ -62,7 +63,9 @@ def plan(spec: Fit, n: int) -> Plan:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     batch_size = min(spec.batch_size, n) // world * world
     if batch_size < 2 * world:
-        raise UserError(f"{n} pictures in batches of {spec.batch_size} over {world} processes leave fewer than 2 a process")
+        raise UserError(
+            f"{n} pictures in batches of {spec.batch_size} over {world} processes leave fewer than 2 a process"
+        )
     if spec.epochs < 1:
         raise UserError(f"--epochs {spec.epochs}: at least 1 is needed")
     return Plan(n=n, batch_size=batch_size, epochs=spec.epochs, seed=spec.seed)
@@ -92,7 +95,7 @@ def use_threads(threads: int) -> int:
 
 
 @contextmanager
-def first_process_first(spec: Fit) -> Iterator[None]:
+def first_process_first(spec: Fit) -> Generator[None]:
     """Under torchrun, let process 0 go through the block before the others: it fills caches and makes folders."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
@@ -126,7 +129,7 @@ def _fabric(device: torch.device, precision: str) -> Any:
 
 
 @contextmanager
-def _first_interrupt_waits() -> Iterator[Callable[[], bool]]:
+def _first_interrupt_waits() -> Generator[Callable[[], bool]]:
     """Ctrl-C ends the run after the step in progress; a second one ends it at once."""
     asked = False
     if threading.current_thread() is not threading.main_thread():
@@ -146,8 +149,11 @@ def _first_interrupt_waits() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+Model = TypeVar("Model", bound=nn.Module)
+
+
 def fit(
-    model: nn.Module,
+    model: Model,
     batch: Callable[[int, int, int], Any],
     loss: Callable[[nn.Module, Any], tuple[Tensor, dict[str, Any]]],
     *,
@@ -158,7 +164,7 @@ def fit(
     evaluate: Callable[[nn.Module, int], dict[str, Any]] | None = None,
     on_step: Callable[[int], None] | None = None,
     what: str = "training",
-) -> nn.Module:
+) -> Model:
     """Train a network; go on from the run's checkpoint when there is one.
 
     Parameters
@@ -208,7 +214,7 @@ def fit(
         use_threads(spec.threads)
     fabric = _fabric(device, precision)
     if fabric.world_size > 1:
-        model = encoders.synchronise(model)
+        encoders.synchronise(model)
     average = copy.deepcopy(model).requires_grad_(False).eval() if spec.ema else None
     model = model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
     peak = optim.peak_lr(spec)
@@ -220,7 +226,7 @@ def fit(
         if average is not None:
             average.to(fabric.device)
         torch.manual_seed(spec.seed)  # for users' networks with dropout; ours draw by position
-        state = {"step": 0, "best": None, "best_score": -math.inf}
+        state: dict[str, Any] = {"step": 0, "best": None, "best_score": -math.inf}
         saved = run.load() if run is not None else None
         if saved is not None:
             state = {name: saved[name] for name in state}
@@ -239,7 +245,7 @@ def fit(
                     | ({"average": average.state_dict()} if average is not None else {})
                 )
 
-        def score(step: int) -> None:
+        def look(step: int) -> None:
             if evaluate is None or not fabric.is_global_zero:
                 return
             shown = average if average is not None else model
@@ -299,14 +305,15 @@ def fit(
                     seconds = max(1e-9, time.perf_counter() - clock["start"])
                     speed = {"images_per_second": clock["pictures"] / seconds, "waiting": clock["waiting"] / seconds}
                     clock = {"start": time.perf_counter(), "waiting": 0.0, "pictures": 0}
+                    extra: dict[str, Any] = {} if norm is None else {"grad_norm": norm}
                     if run is not None:
                         run.log(
                             step=step + 1, epoch=(step + 1) / steps_per_epoch, loss=number, lr=lr,
-                            **({"grad_norm": norm} if norm is not None else {}), **speed, **numbers,
+                            **extra, **speed, **numbers,
                         )  # fmt: skip
                 show(step + 1, f"loss {float(value.detach()):.3f}")
                 if (step + 1) % evaluate_every == 0 or step + 1 == steps:
-                    score(step + 1)
+                    look(step + 1)
                 if (step + 1) % save_every == 0 or step + 1 == steps or interrupted():
                     checkpoint()
                 if on_step is not None:
@@ -320,7 +327,7 @@ def fit(
 
 
 @contextmanager
-def _one_thread(device: torch.device) -> Iterator[None]:
+def _one_thread(device: torch.device) -> Generator[None]:
     """Making a batch is many small operations: on the processor threads cost more in waiting than they bring."""
     if device.type != "cpu":
         yield
@@ -376,13 +383,13 @@ class Classifier(nn.Module):
 
 def fit_classifier(
     encoder: nn.Module,
-    images: np.ndarray,
+    images: np.ndarray | Rows,
     labels: np.ndarray,
     *,
     spec: Fit,
     size: int,
     classes: int,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    validation: tuple[np.ndarray | Rows, np.ndarray] | None = None,
     views: Views | None = None,
     shape_hw: np.ndarray | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
@@ -440,14 +447,14 @@ def fit_classifier(
 
 
 @torch.no_grad()
-def predict(model: nn.Module, images: np.ndarray, *, size: int, batch_size: int = 256) -> Tensor:
+def predict(model: nn.Module, images: np.ndarray | Rows, *, size: int, batch_size: int = 256) -> Tensor:
     """Outputs for pictures (n, S, S, c) uint8, in fp32 and eval mode: (n, ...) on the CPU."""
     device = next(model.parameters()).device
     was = model.training
     model.eval()
     rows = []
     for i in range(0, len(images), batch_size):
-        x = torch.from_numpy(np.ascontiguousarray(images[i : i + batch_size])).to(device)
+        x = torch.from_numpy(np.array(images[i : i + batch_size])).to(device)
         x = pictures.evaluation(x, size=size).contiguous(memory_format=torch.channels_last)
         rows.append(model(x).float().cpu())
     model.train(was)

@@ -42,7 +42,9 @@ def demo(
         if fresh and folder.exists():
             runs.remove(folder)
         if folder.exists() and (folder / "results.json").exists():
-            print(f"{name}: measured on {runs.read(folder).resolved['created'][:10]}; --fresh measures again", flush=True)
+            print(
+                f"{name}: measured on {runs.read(folder).resolved['created'][:10]}; --fresh measures again", flush=True
+            )
         else:
             print(f"{name}: learning from pictures, about 3 minutes on 2 cores", flush=True)
         began = time.monotonic()
