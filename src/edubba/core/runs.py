@@ -89,7 +89,7 @@ class Run:
     def resolve(self, **facts: Any) -> dict[str, Any]:
         """Add facts to [resolved]; one that stands there already stays, so a resumed run keeps what it began with."""
         tables = self.tables
-        tables["resolved"] = facts | tables["resolved"]
+        tables["resolved"] = tables["resolved"] | {k: v for k, v in facts.items() if k not in tables["resolved"]}
         if self.writes and tables != self.tables:
             spec.write(self.path / "spec.toml", tables)
         return tables["resolved"]
