@@ -21,7 +21,13 @@ source = catalogue.find("oracle-mnist-demo")
 run = pretrain(
     source,
     Pretrain(
-        epochs=300, batch_size=64, image_size=32, lr=4e-3, temperature=0.1, threads=threads, views=Views(preset="writing")
+        epochs=300,
+        batch_size=64,
+        image_size=32,
+        lr=4e-3,
+        temperature=0.1,
+        threads=threads,
+        views=Views(preset="writing"),
     ),
     out=out,
 )

@@ -32,4 +32,7 @@ build(run.path / "probe")
 print("report:", build(run.path))
 for r in results:
     if "recall" not in r.name:
-        print(f"{r.name:32} {100 * r.value:6.1f}", "" if r.low is None else f"[{100 * r.low:.1f}, {100 * r.high:.1f}] over {r.n} tablets")
+        print(
+            f"{r.name:32} {100 * r.value:6.1f}",
+            "" if r.low is None else f"[{100 * r.low:.1f}, {100 * r.high:.1f}] over {r.n} tablets",
+        )

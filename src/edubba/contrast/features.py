@@ -181,7 +181,7 @@ class Neighbour(NamedTuple):
 
 
 def neighbours(
-    encoder: Encoder | str | Path, photo: str | Path, source: str | Path | images.Pictures, *, k: int = 10
+    encoder: Encoder | str | Path, photo: str | Path, source: str | Path | np.ndarray | images.Pictures, *, k: int = 10
 ) -> list[Neighbour]:
     """The k pictures of a source most like one photograph, by cosine of h; the photograph itself is left out.
 

@@ -1,0 +1,135 @@
+"""The probe: what is chosen where, what is left out, what is said of test pictures that were seen."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from edubba.contrast import Pretrain, Probe, Views, pretrain, probe
+from edubba.contrast.probing import linear, logistic, milder, settings
+from edubba.core import images, runs
+from edubba.core.errors import UserError
+from edubba.core.settings import Fit
+
+FIT = Fit(epochs=1, batch_size=16, warmup_epochs=0.0, keep="best", threads=1)
+QUICK = Probe(methods=("knn", "linear", "scratch"), labels_per_class=(2,), draws=2, fewest_steps=2, fit=FIT)
+
+
+def striped(n=90, split=None, group=None):
+    """Upright against level stripes against squares, with noise: 8 px, three classes."""
+    rng = np.random.default_rng(1)
+    x = rng.integers(0, 60, (n, 8, 8))
+    y = np.arange(n) % 3
+    x[y == 0, :, ::2] += 150
+    x[y == 1, ::2, :] += 150
+    x[y == 2, 2:6, 2:6] += 150
+    found = images.open(x.astype(np.uint8), labels=np.array(["upright", "level", "square"])[y])
+    return replace(found, split=split, group=group)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    split = np.array(["train"] * 60 + ["validation"] * 12 + ["test"] * 18)
+    spec = Pretrain(epochs=1, batch_size=16, threads=1, views=Views(preset="writing"))
+    return pretrain(striped(split=split), spec, out=tmp_path_factory.mktemp("runs") / "a"), striped(split=split)
+
+
+def test_results_have_intervals_and_no_choice_was_made_on_test(run, tmp_path):
+    results = probe(run[0], run[1], spec=QUICK, out=tmp_path / "p")
+    by = {r.name: r for r in results}
+    for name in ("knn/2", "linear/2", "scratch/2", "linear/all"):
+        r = by[f"{name}/accuracy"]
+        assert 0 <= r.low <= r.value <= r.high <= 1
+        assert (r.n, r.unit, r.split) == (18, "picture", "test")
+    assert by["linear/2/accuracy"].draws == 2
+    difference = by["linear/2/accuracy"].value - by["scratch/2/accuracy"].value
+    assert by["linear-scratch/2/accuracy"].value == pytest.approx(difference)
+    document = runs.read(tmp_path / "p").document
+    assert {c["name"] for c in document["choices"]} >= {"linear/2", "linear/all", "scratch/2/step"}
+    assert {c["split"] for c in document["choices"]} == {"validation"}
+    again = probe(run[0], run[1], spec=QUICK, out=tmp_path / "p")
+    assert again == results
+
+
+def test_recall_is_accuracy_within_a_class(run, tmp_path):
+    by = {r.name: r.value for r in probe(run[0], run[1], spec=QUICK, out=tmp_path / "p")}
+    mean = np.mean([by[f"linear/all/recall/{word}"] for word in ("upright", "level", "square")])
+    assert mean == pytest.approx(by["linear/all/accuracy"])  # the three classes are of one size
+
+
+def test_pictures_that_were_pretrained_on_are_counted(run, tmp_path):
+    results = probe(run[0], replace(run[1], split=None), spec=QUICK, out=tmp_path / "p")
+    seen = next(r for r in results if r.name == "linear/all/accuracy").split
+    assert seen.startswith("test (")
+    assert seen.endswith("of 18 seen without labels)")
+    assert any("the figures flatter" in words for words in runs.read(tmp_path / "p").document["warnings"])
+
+
+def test_intervals_are_over_groups_where_they_are_known(run, tmp_path):
+    group = np.array([f"site {i // 6}" for i in range(90)])
+    results = probe(run[0], replace(run[1], group=group), spec=QUICK, out=tmp_path / "p")
+    accuracy = next(r for r in results if r.name == "linear/all/accuracy")
+    assert (accuracy.unit, accuracy.n) == ("group", 3)
+
+
+def test_a_fraction_that_leaves_a_class_without_labels_is_left_out_and_named(run, tmp_path):
+    results = probe(run[0], run[1], spec=replace(QUICK, methods=("knn",), fractions=(0.01, 0.5)), out=tmp_path / "p")
+    names = {r.name for r in results}
+    assert "knn/50%/accuracy" in names
+    assert "knn/1%/accuracy" not in names
+    assert "1% labels: left out, some class has too few" in runs.read(tmp_path / "p").document["warnings"]
+
+
+def test_another_table_is_another_probe(run, tmp_path):
+    probe(run[0], run[1], spec=replace(QUICK, methods=("knn",)), out=tmp_path / "p")
+    other = np.roll(run[1].label, 1)
+    with pytest.raises(UserError, match="is not what .* began with"):
+        probe(run[0], replace(run[1], label=other), spec=replace(QUICK, methods=("knn",)), out=tmp_path / "p")
+
+
+def test_a_half_done_probe_goes_on_where_it_stopped(run, tmp_path, monkeypatch):
+    from edubba.contrast import probing
+
+    whole = probe(run[0], run[1], spec=QUICK, out=tmp_path / "whole")
+    real, calls = probing.network, []
+
+    def breaks(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(probing, "network", breaks)
+    with pytest.raises(KeyboardInterrupt):
+        probe(run[0], run[1], spec=QUICK, out=tmp_path / "broken")
+    done = probe(run[0], run[1], spec=QUICK, out=tmp_path / "broken")
+    assert len(calls) == 1 + 1 + 2  # two draws and all labels; the first draw was kept
+    assert {r.name: r.value for r in done} == {r.name: r.value for r in whole}
+
+
+def test_a_linear_probe_chooses_on_validation_alone(run):
+    """Test pictures replaced by noise change no choice."""
+    from edubba.contrast.features import load_encoder
+    from edubba.contrast.probing import prepare
+
+    task, _, _ = prepare(load_encoder(run[0].path), run[1], None, None, QUICK)
+    found = settings(task, QUICK)[0][0]
+    h = task.h.copy()
+    h[task.test] = np.random.default_rng(0).normal(size=h[task.test].shape)
+    one, other = linear(task, task.h, found, more=None), linear(task, h, found, more=None)
+    assert one.chosen == other.chosen
+    assert one.accuracy == other.accuracy
+    assert all((a["validation"] == b["validation"]).all() for a, b in zip(one.logits, other.logits, strict=True))
+
+
+def test_logistic_regression_gives_logits_for_classes_it_never_saw():
+    x = np.random.default_rng(0).normal(size=(20, 3))
+    logits = logistic(x, np.array([0, 2] * 10), 4, 0.1)(x)
+    assert logits.shape == (20, 4)
+    assert set(logits.argmax(1)) <= {0, 2}
+
+
+def test_milder_views_are_half_as_strong_and_erase_nothing():
+    mild = milder(Views(preset="writing", erase=0.3), 32)
+    assert (mild.rotate, mild.levels, mild.erase) == (10.0, 0.175, 0.0)
+    assert milder(Views(), 32).crop_min == pytest.approx(0.6)
