@@ -83,7 +83,7 @@ def test_a_fraction_that_leaves_a_class_without_labels_is_left_out_and_named(run
 def test_another_table_is_another_probe(run, tmp_path):
     probe(run[0], run[1], spec=replace(QUICK, methods=("knn",)), out=tmp_path / "p")
     other = np.roll(run[1].label, 1)
-    with pytest.raises(UserError, match="is not what .* began with"):
+    with pytest.raises(UserError, match=r"is not what .* began with"):
         probe(run[0], replace(run[1], label=other), spec=replace(QUICK, methods=("knn",)), out=tmp_path / "p")
 
 
