@@ -133,3 +133,14 @@ def test_milder_views_are_half_as_strong_and_erase_nothing():
     mild = milder(Views(preset="writing", erase=0.3), 32)
     assert (mild.rotate, mild.levels, mild.erase) == (10.0, 0.175, 0.0)
     assert milder(Views(), 32).crop_min == pytest.approx(0.6)
+
+
+def test_pictures_without_a_label_are_listed(run, tmp_path):
+    label = run[1].label.copy()
+    label[[3, 70]] = ""
+    probe(run[0], replace(run[1], label=label), spec=replace(QUICK, methods=("knn",)), out=tmp_path / "p")
+    lines = (tmp_path / "p" / "skipped.csv").read_text().splitlines()
+    assert lines[1:] == ["000003,no-label,the table has none for it", "000070,no-label,the table has none for it"]
+    document = runs.read(tmp_path / "p").document
+    assert document["skipped"] == 2
+    assert "2 of 90 pictures have no label and were left aside" in document["warnings"]

@@ -189,7 +189,7 @@ def test_a_matplotlib_figure_can_be_shown_as_it_is():
 
     own = Figure()
     own.add_subplot().plot([1, 2], [3, 4], color=figures.COLOUR["clay"])
-    html = report.figure(own, caption="c", alt="a line")
+    html = report.figure(figures.svg(own), caption="c", alt="a line")
     assert 'aria-label="a line"' in html
     assert "var(--clay)" in html
 

@@ -17,6 +17,7 @@ from edubba.contrast.spec import Pretrain
 from edubba.core import encoders, images, losses, models, runs, streams, train, views
 from edubba.core.errors import UserError
 from edubba.core.runs import Run
+from edubba.core.spec import to_table
 from edubba.core.stats import Result, result
 
 SHOWN = 1000  # held-out pictures in the report's map
@@ -86,16 +87,8 @@ def step_functions(
     def batch(step: int, rank: int, world: int) -> Tensor:
         index = plan.index(step, rank, world)
         x = torch.from_numpy(pictures.x[index]).to(device)
-        pair = views.pair(
-            x,
-            resolved,
-            index=index,
-            seed=spec.seed,
-            epoch=plan.epoch(step),
-            size=size,
-            shape_hw=pictures.shape_hw[index],
-        )
-        return torch.cat(pair)
+        epoch, hw = plan.epoch(step), pictures.shape_hw[index]
+        return torch.cat(views.pair(x, resolved, index=index, seed=spec.seed, epoch=epoch, size=size, shape_hw=hw))
 
     def loss(model: nn.Module, both: Tensor) -> tuple[Tensor, dict[str, Any]]:
         z1, z2 = model(both).chunk(2)
@@ -152,17 +145,13 @@ def pretrain(
     mean, std = moments(learned.x, seed=spec.seed)
     facts = run.resolve(
         image_size=size, mean=mean, std=std, n=len(rows), channels=pictures.channels, steps=plan.steps,
-        batch_size=plan.batch_size, views=_table(spec, size),
+        batch_size=plan.batch_size, views=to_table(spec.views.resolve(size)),
     )  # fmt: skip
-    images.write_skipped(run.path / "skipped.csv", pictures.skipped) if run.writes and pictures.skipped else None
+    if run.writes and pictures.skipped:
+        images.write_skipped(run.path / "skipped.csv", pictures.skipped)
     network = build(spec, channels=pictures.channels, size=size, mean=facts["mean"], std=facts["std"])
     batch, loss = step_functions(spec, learned, plan, size=size, device=train.device_of(spec))
     watched = watch.choose(pictures, rows, spec.seed)
-    said = {line["what"]: line["words"] for line in run.metrics if line["kind"] == "warn"}
-    if plan.batch_size < spec.batch_size:
-        said["batch"] = (
-            f"batches hold {plan.batch_size} pictures, not {spec.batch_size}: there are only {len(rows)} to learn from"
-        )
 
     def evaluate(model: Any, step: int) -> dict[str, Any]:
         numbers = watch.measure(
@@ -173,11 +162,10 @@ def pretrain(
             numbers, width=spec.head_dim, loss=float(np.mean(recent)) if recent and None not in recent else None,
             n=plan.batch_size, objective=spec.objective, epoch=step / plan.steps_per_epoch, share=step / plan.steps,
         )  # fmt: skip
-        for what, sentence in words.items():
-            if what not in said:
-                said[what] = sentence
-                print(f"warning: {sentence}", file=sys.stderr, flush=True)
-                run.log(kind="warn", step=step, what=what, words=sentence)
+        known = {line["what"] for line in run.metrics if line["kind"] == "warn"}
+        for what in words.keys() - known:
+            print(f"warning: {words[what]}", file=sys.stderr, flush=True)
+            run.log(kind="warn", step=step, what=what, words=words[what])
         return numbers | ({"score": numbers["knn"]} if numbers["knn"] is not None else {})
 
     if spec.keep == "best" and (watched.bank is None or watched.what != "validation"):
@@ -187,19 +175,13 @@ def pretrain(
         on_step=on_step, what="pretraining",
     )  # fmt: skip
     if run.writes:
-        _finish(run, spec, trained, pictures, rows, watched, said, seconds=time.time() - began)
+        _finish(run, spec, trained, pictures, rows, watched, seconds=time.time() - began)
     return run
-
-
-def _table(spec: Pretrain, size: int) -> dict[str, Any]:
-    from edubba.core.spec import to_table
-
-    return to_table(spec.views.resolve(size))
 
 
 def _finish(
     run: Run, spec: Pretrain, network: Network, pictures: images.Pictures, rows: np.ndarray, watched: watch.Watched,
-    said: dict[str, str], *, seconds: float,
+    *, seconds: float,
 ) -> None:  # fmt: skip
     run.seen(pictures.hash[rows].tolist())
     _figures(run, spec, network.encoder, pictures, rows)
@@ -210,8 +192,12 @@ def _finish(
             "name": "weights", "value": "the best step", "candidates": "every evaluation", "metric": "kNN accuracy",
             "split": "validation",
         })  # fmt: skip
+    said = [line["words"] for line in run.metrics if line["kind"] == "warn"]
+    if run.resolved["batch_size"] < spec.batch_size:
+        n = run.resolved["n"]
+        said.append(f"batches held {run.resolved['batch_size']} pictures, not {spec.batch_size}: there are only {n}")
     results = _results(run, spec, pictures.source, watched, seconds)
-    run.finish(results, choices=choices, warnings=list(said.values()), skipped=len(pictures.skipped))
+    run.finish(results, choices=choices, warnings=said, skipped=len(pictures.skipped))
 
 
 def _figures(run: Run, spec: Pretrain, encoder: nn.Module, pictures: images.Pictures, rows: np.ndarray) -> None:

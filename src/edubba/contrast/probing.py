@@ -173,8 +173,10 @@ def _channels(x: np.ndarray, channels: int) -> np.ndarray:
     return np.rint(x @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)[..., None]
 
 
-def prepare(encoder: Encoder, source: Any, labels: Any, group: str | None, spec: Probe) -> tuple[Task, list[str], int]:
-    """Open, split and embed; words to say, and how many pictures were left aside."""
+def prepare(
+    encoder: Encoder, source: Any, labels: Any, group: str | None, spec: Probe
+) -> tuple[Task, list[str], list[images.Skipped]]:
+    """Open, split and embed; words to say, and the pictures that were left aside."""
     pictures = images.open(source, size=encoder.size, labels=labels)
     if group is not None:
         pictures = _grouped(pictures, group)
@@ -184,9 +186,11 @@ def prepare(encoder: Encoder, source: Any, labels: Any, group: str | None, spec:
         )
     said = []
     known = np.flatnonzero(pictures.label != "")
-    without = len(pictures) - len(known)
-    if without:
-        said.append(f"{without} of {len(pictures)} pictures have no label and were left aside")
+    skipped = list(pictures.skipped)
+    if len(known) < len(pictures):
+        said.append(f"{len(pictures) - len(known)} of {len(pictures)} pictures have no label and were left aside")
+        nameless = pictures.file[pictures.label == ""].tolist()
+        skipped += [images.Skipped(file, "no-label", "the table has none for it") for file in nameless]
     pictures = pictures.take(known)
     assert pictures.label is not None
     classes, y = np.unique(pictures.label, return_inverse=True)
@@ -200,7 +204,7 @@ def prepare(encoder: Encoder, source: Any, labels: Any, group: str | None, spec:
     task = Task(
         pictures, classes, y.astype(np.int64), splits.train, splits.validation, splits.test, h, small,
     )  # fmt: skip
-    return task, said, without + len(pictures.skipped)
+    return task, said, skipped
 
 
 def _grouped(pictures: images.Pictures, column: str) -> images.Pictures:
@@ -261,6 +265,8 @@ def probe(
     )  # fmt: skip
     if folder.done:
         return folder.results
+    if skipped:
+        images.write_skipped(folder.path / "skipped.csv", skipped)
     threads = train.use_threads(spec.fit.threads)
     folder.resolve(
         threads=threads, precision=train.precision_of(spec.fit), n=len(task.pictures), classes=len(task.classes)
@@ -286,7 +292,7 @@ def probe(
     split = f"test ({seen} of {len(task.test)} seen without labels)" if seen else "test"
     results = _results(task, answers, spec, split=split, seconds=time.time() - began)
     _figures(folder, task, answers)
-    folder.finish(results, choices=choices, warnings=said, skipped=skipped)
+    folder.finish(results, choices=choices, warnings=said, skipped=len(skipped))
     return results
 
 

@@ -187,13 +187,13 @@ def amount(
     return text(value) + (f"\u202f{unit}" if unit else "") + interval
 
 
-def figure(drawing: Any, *, caption: str, alt: str, wide: bool = False) -> Markup:
+def figure(drawing: Markup, *, caption: str, alt: str, wide: bool = False) -> Markup:
     """A drawing with its caption.
 
     Parameters
     ----------
     drawing
-        What a function of `figures` returned, or a matplotlib `Figure`.
+        What a function of `figures` returned; `figures.svg` makes one of your own matplotlib `Figure`.
     caption
         Says how to read it and the unit of what is drawn.
     alt
@@ -201,10 +201,6 @@ def figure(drawing: Any, *, caption: str, alt: str, wide: bool = False) -> Marku
     wide
         May be wider than the text; on a phone it is moved sideways.
     """
-    if not isinstance(drawing, Markup):
-        from edubba.core.report.figures import svg
-
-        drawing = svg(drawing)
     return blocks().figure(drawing, caption, alt, wide)
 
 
