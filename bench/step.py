@@ -50,7 +50,7 @@ def main() -> None:
         batch, loss = step_functions(spec, pictures, plan, size=a.size, device=torch.device("cpu"))
         ticks: list[tuple[float, float]] = []
         train.fit(
-            network, batch, loss, spec=spec, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch,
+            network, batch, loss, spec=spec, plan=plan,
             on_step=lambda step: ticks.append((time.perf_counter(), time.process_time())),
         )  # fmt: skip
         wall, cpu = np.diff(np.array(ticks), axis=0).T  # the first step, which warms up, is left out

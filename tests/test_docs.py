@@ -9,7 +9,12 @@ import pytest
 from edubba.cli import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), ROOT / "recipes/README.md", ROOT / "bench/README.md"]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    ROOT / "recipes/README.md",
+    ROOT / "bench/README.md",
+]
 
 
 def commands():

@@ -132,20 +132,16 @@ def data_add(name: str, path: Path, /) -> int:
 
 def run(argv: list[str]) -> int:
     """Run one command line; the exit code."""
-    tokens = list(argv)
-    if "--config" in tokens[:-1]:
-        app.config = Toml(tokens[tokens.index("--config") + 1], must_exist=True, use_commands_as_keys=True)
-    else:
-        app.config = ()
+    tokens = [part for token in argv for part in (token.split("=", 1) if token.startswith("--config=") else [token])]
+    config = tokens[tokens.index("--config") + 1] if "--config" in tokens[:-1] else None
+    if config is not None and not Path(config).is_file():
+        return _say(UserError(f"{config} is not there: --config takes a TOML file"))
+    app.config = () if config is None else Toml(config, must_exist=True, use_commands_as_keys=True)
     try:
         code = app(tokens, exit_on_error=False, print_error=True, result_action="return_value")
         return DONE if code is None else int(code)
     except CycloptsError:
         return USAGE
-    except FileNotFoundError as error:
-        if "--config" in tokens and str(error.filename or error).endswith(tokens[tokens.index("--config") + 1]):
-            return _say(UserError(f"{tokens[tokens.index('--config') + 1]} is not there: --config takes a TOML file"))
-        return _bug()
     except UserError as error:
         return _say(error)
     except KeyboardInterrupt:

@@ -216,3 +216,46 @@ def test_a_probe_without_labels_or_with_one_class_is_refused(folder, capsys):
     code, _, err = edubba(capsys, "contrast", "probe", "runs/a", "photos/", "--labels", "strange.csv")
     assert code == 1
     assert "p999.png" in err
+
+
+def test_a_setting_that_cannot_be_leaves_no_run_folder_behind(folder, capsys):
+    for wrong in (
+        ["--encoder", "resnet19"],
+        ["--temperature", "0"],
+        ["--views.flip", "2"],
+        ["--keep", "best"],
+        ["--epochs", "0"],
+    ):
+        code, _, err = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", *FAST[2:], *wrong)
+        assert code == 1, err
+        assert not (folder / "runs").exists()
+
+
+def test_a_config_given_with_an_equals_sign_is_read_too(folder, capsys):
+    (folder / "run.toml").write_text("[contrast.pretrain]\nepoch = 1\n")
+    code, _, err = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", "--config=run.toml")
+    assert code == 2, err
+    assert not (folder / "runs").exists()
+
+
+def test_a_changed_split_is_another_run(folder, capsys):
+    np.savez(
+        "set.npz",
+        x=np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8),
+        split=np.array(["train"] * 40),
+    )
+    assert edubba(capsys, "contrast", "pretrain", "set.npz", "-o", "runs/a", *FAST)[0] == 0
+    with np.load("set.npz") as data:
+        x = data["x"]
+    np.savez("set.npz", x=x, split=np.array(["train"] * 30 + ["test"] * 10))
+    code, _, err = edubba(capsys, "contrast", "pretrain", "set.npz", "-o", "runs/a", *FAST)
+    assert code == 1
+    assert "is not what runs/a began with" in err
+
+
+def test_one_label_among_many_pictures_does_not_stop_the_run(folder, capsys):
+    y = np.array([""] * 39 + ["disc"])
+    x = np.random.default_rng(0).integers(0, 256, (40, 12, 12), dtype=np.uint8)
+    np.savez("set.npz", x=x, y=y)
+    code, _, err = edubba(capsys, "contrast", "pretrain", "set.npz", "-o", "runs/a", *FAST)
+    assert code == 0, err

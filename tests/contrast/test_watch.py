@@ -13,7 +13,7 @@ GOOD = {"effective_rank_z": 60.0, "cosine": 0.1}
 
 
 def said(numbers=GOOD, *, loss=3.0, n=256, objective="nt_xent", epoch=10.0, share=0.5):
-    return watch.warn(numbers, width=128, loss=loss, n=n, objective=objective, epoch=epoch, share=share)
+    return watch.warn(numbers, width=128, watched=500, loss=loss, n=n, objective=objective, epoch=epoch, share=share)
 
 
 def test_a_healthy_run_is_left_in_peace():

@@ -174,3 +174,34 @@ def test_runs_are_found_under_a_root(tmp_path):
     for name in ("b", "a"):
         start(tmp_path / "x" / name).close()
     assert [run.path.name for run in runs.find(tmp_path)] in (["a", "b"], ["b", "a"])
+
+
+def test_a_strangers_spec_toml_is_no_run_and_is_never_deleted(tmp_path):
+    (tmp_path / "spec.toml").write_text('[build]\nname = "x"\n')
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not a run folder"):
+        runs.remove(tmp_path)
+    assert (tmp_path / "thesis.txt").exists()
+    assert runs.find(tmp_path) == []
+
+
+def test_a_live_runs_half_line_is_passed_over(tmp_path):
+    run = start(tmp_path / "a")
+    run.log(step=1, loss=1.0)
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "tr')
+    assert run.step == 1
+
+
+def test_a_folder_left_by_a_run_killed_as_it_began_is_taken_over(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "lock").write_text(json.dumps({"pid": 2**22 + 1, "host": runs.socket.gethostname()}))
+    assert not start(tmp_path / "a").done
+
+
+def test_arrays_are_written_compressed_and_read_back_by_any_name(tmp_path):
+    path = files.write_npz(tmp_path / "x.npz", {"file": np.array(["a", "b"]), "h": np.zeros((1000, 10))})
+    assert path.stat().st_size < 2000
+    with np.load(path, allow_pickle=False) as data:
+        assert data["file"].tolist() == ["a", "b"]
+        assert data["h"].shape == (1000, 10)

@@ -52,7 +52,7 @@ def fitted(folder=None, *, spec=SPEC, stop=None, evaluate=None, batches=None):
     if folder is not None:
         run = runs.open(folder, spec, verb="contrast.pretrain", source="x", fingerprint="0")
     model = train.fit(
-        network(), batch, loss, spec=spec, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch, run=run,
+        network(), batch, loss, spec=spec, plan=plan, run=run,
         on_step=on_step, evaluate=evaluate,
     )  # fmt: skip
     return model, run
@@ -78,6 +78,7 @@ def knn_like(model, step):
         {},
         {"ema": 0.9},
         {"accumulate": 2},
+        {"accumulate": 2, "save_every": 3},
         {"optimizer": "sgd"},
         {"optimizer": "lars", "lr": 1.0},
         {"precision": "bf16"},
@@ -177,7 +178,7 @@ def test_accumulated_steps_equal_one_step_on_both_batches():
         def loss(net, items):
             return F.cross_entropy(net(items[0]), items[1]), {}
 
-        return train.fit(model, batch, loss, spec=spec, steps=16 // batch_size, steps_per_epoch=1)
+        return train.fit(model, batch, loss, spec=spec, plan=train.Plan(n=16, batch_size=batch_size, epochs=1, seed=0))
 
     one, two = run(16, 1), run(8, 2)
     torch.manual_seed(0)
@@ -191,7 +192,7 @@ def test_a_loss_that_is_no_number_is_a_sentence():
         return model(items[0]).sum() * float("nan"), {}
 
     with pytest.raises(UserError, match="the loss is nan at step 1 of 15: lower --lr"):
-        train.fit(network(), lambda s, r, w: (X[:8], Y[:8]), loss, spec=SPEC, steps=15, steps_per_epoch=5)
+        train.fit(network(), lambda s, r, w: (X[:8], Y[:8]), loss, spec=SPEC, plan=train.plan(SPEC, N))
 
 
 def test_a_gpu_that_is_not_there_is_a_sentence():

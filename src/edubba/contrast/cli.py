@@ -52,12 +52,14 @@ def pretrain(
     dry_run
         Say how many pictures, at which size, and which disk, memory and minutes it would take; do nothing.
     """
-    from edubba.contrast import forecast, pretraining
+    from edubba.contrast import pretraining
     from edubba.core import catalogue
 
     path = catalogue.source(source)
     sys.path.append(os.getcwd())  # where a user's module:attribute lies; last, so that it hides nothing
     if dry_run:
+        from edubba.contrast import forecast
+
         needs = forecast.forecast(path, spec)
         if json:
             show(needs._asdict(), json=True)

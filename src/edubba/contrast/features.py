@@ -37,7 +37,7 @@ class Encoder(nn.Module):
 
     def prepare(self, x: np.ndarray, draws: views.Draws | None = None) -> Float[Tensor, "n c s s"]:
         """Cached pictures (n, S, S, c) uint8, grey or colour, as this encoder wants them, or views of them."""
-        pixels = torch.from_numpy(np.array(x))
+        pixels = torch.from_numpy(np.array(x)).to(next(self.parameters()).device)
         out = views.evaluation(pixels, size=self.size) if draws is None else views.apply(pixels, draws, size=self.size)
         if out.shape[1] == self.channels:
             return out
@@ -85,7 +85,6 @@ def features(
         (views, seed, number): features of one random view of each picture instead of the picture as it is.
     """
     out = np.empty((len(pictures), encoder.dim), np.float32)
-    device = next(encoder.parameters()).device
     with torch.inference_mode(), progress.bar(what, len(pictures), unit="pictures") as show:
         for i in range(0, len(pictures), batch_size):
             draws = None
@@ -95,7 +94,7 @@ def features(
                 draws = views.draw(
                     spec, index, seed=seed, epoch=number, view=0, size=encoder.size, shape_hw=pictures.shape_hw[index]
                 )
-            x = encoder.prepare(pictures.x[i : i + batch_size], draws).to(device)
+            x = encoder.prepare(pictures.x[i : i + batch_size], draws)
             out[i : i + batch_size] = encoder(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy()
             show(min(i + batch_size, len(pictures)))
     return out
@@ -151,8 +150,8 @@ def knn(
     >>> knn(x[:1], x, np.array([0, 1, 1]), k=1).tolist()
     [[1.0, 0.0]]
     """
-    q, b = F.normalize(torch.as_tensor(query).float(), dim=1), F.normalize(torch.as_tensor(bank).float(), dim=1)
-    y = torch.as_tensor(labels).long()
+    q, b = (F.normalize(torch.as_tensor(x).detach().cpu().float(), dim=1) for x in (query, bank))
+    y = torch.as_tensor(labels).cpu().long()
     classes = classes or int(y.max()) + 1
     rows = []
     for part in q.split(1024):

@@ -1,6 +1,5 @@
 """What a pretraining will need, said before anything is done."""
 
-import resource
 import sys
 import time
 from dataclasses import replace
@@ -22,7 +21,7 @@ class Forecast(NamedTuple):
     channels: int
     cache_gb: float
     cached: bool
-    memory_gb: float
+    memory_gb: float | None
     steps: int
     minutes: float
     precision: str
@@ -48,15 +47,24 @@ def forecast(source: Any, spec: Pretrain = Pretrain()) -> Forecast:
     batch, loss = step_functions(spec, pretend, trial, size=found.size, device=train.device_of(spec))
     times: list[float] = []
     train.fit(
-        network, batch, loss, spec=replace(spec, ema=0.0, keep="last"), steps=7, steps_per_epoch=1,
+        network, batch, loss, spec=replace(spec, ema=0.0, keep="last", accumulate=1), plan=trial,
         on_step=lambda step: times.append(time.perf_counter()), what="trying a few steps",
     )  # fmt: skip
-    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
     return Forecast(
         pictures=n, image_size=found.size, cache_side=found.side, channels=found.channels, cache_gb=found.cache_bytes / 1e9,
-        cached=found.decoded, memory_gb=kilobytes * 1024 / 1e9, steps=plan.steps,
+        cached=found.decoded, memory_gb=_memory(), steps=plan.steps,
         minutes=plan.steps * float(np.median(np.diff(times)[1:])) / 60, precision=train.precision_of(spec), threads=threads,
     )  # fmt: skip
+
+
+def _memory() -> float | None:
+    """Most memory this process has had, GB; None where the system does not say (Windows)."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return kilobytes * 1024 / 1e9
 
 
 def words(f: Forecast) -> str:
@@ -67,7 +75,7 @@ def words(f: Forecast) -> str:
         [
             f"pictures   {f.pictures:,} {kind}, at most {f.cache_side} x {f.cache_side} px kept of each; views of {f.image_size} px",
             f"disk       {disk}{', there already' if f.cached and f.cache_gb else ''}",
-            f"memory     {f.memory_gb:.1f} GB",
+            "memory     not known on this system" if f.memory_gb is None else f"memory     {f.memory_gb:.1f} GB",
             f"time       {f.minutes:.1f} min for {f.steps:,} steps in {f.precision} on {f.threads} threads, measured on 5 steps of noise",
             "nothing was written",
         ]

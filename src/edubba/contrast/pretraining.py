@@ -1,5 +1,6 @@
 """SimCLR: an encoder learns to tell pictures apart, whatever the view (Chen et al. 2020)."""
 
+import hashlib
 import sys
 import time
 from collections.abc import Callable
@@ -52,9 +53,14 @@ def build(spec: Pretrain, *, channels: int, size: int, mean: list[float], std: l
 def moments(x: np.ndarray | images.Rows, *, seed: int) -> tuple[list[float], list[float]]:
     """Mean and standard deviation of each channel on the 0 to 1 scale, from at most 2,000 pictures."""
     rows = np.sort(streams.permutation(seed, "moments", n=len(x))[:2000])
-    sample = x[rows].astype(np.float32) / 255
-    channels = [sample[..., c] for c in range(x.shape[3])]
-    return [round(float(c.mean()), 6) for c in channels], [round(max(float(c.std()), 1e-3), 6) for c in channels]
+    total = squares = np.zeros(x.shape[3])
+    for i in range(0, len(rows), 64):  # by parts: the cache may be larger than memory
+        part = x[rows[i : i + 64]].reshape(-1, x.shape[3]).astype(np.float64) / 255
+        total, squares = total + part.sum(0), squares + (part**2).sum(0)
+    n = len(rows) * x.shape[1] * x.shape[2]
+    mean = total / n
+    std = np.sqrt(np.maximum(squares / n - mean**2, 0))
+    return [round(float(m), 6) for m in mean], [round(max(float(s), 1e-3), 6) for s in std]
 
 
 def choose(pictures: images.Pictures, spec: Pretrain) -> np.ndarray:
@@ -114,7 +120,7 @@ def pretrain(
     ----------
     source
         Folder, tar, npz, IDX file, array (n, h, w[, 3]) uint8, or `Pictures`. With a split column only `train` is
-        learned from. Labels, where there are any, are used to watch (online kNN), never to learn.
+        learned from (and pictures without a split). Labels, where there are any, are used to watch (online kNN), never to learn.
     spec
         See `Pretrain`.
     out
@@ -125,7 +131,7 @@ def pretrain(
 
     Returns
     -------
-    The finished run: `.results`, `.path / "model"` for `load_encoder`, `.path / "report.html"`.
+    The finished run: `.results`, `.path / "model"` for `load_encoder`; `contrast.report.build(run.path)` draws its page.
 
     Raises
     ------
@@ -135,13 +141,16 @@ def pretrain(
     began = time.time()
     with train.first_process_first(spec):
         pictures = images.open(source, size=spec.image_size or None)
-        run = runs.open(out, spec, verb="contrast.pretrain", source=pictures.source, fingerprint=pictures.fingerprint)
-    size = pictures.size
+        size = pictures.size
+        rows = choose(pictures, spec)
+        learned = pictures.take(rows)
+        watched = watch.choose(pictures, rows, spec.seed)
+        plan = _check(spec, watched, len(rows), size=size, channels=pictures.channels)
+        run = runs.open(
+            out, spec, verb="contrast.pretrain", source=pictures.source, fingerprint=_fingerprint(pictures, spec)
+        )
     if run.done:
         return run
-    rows = choose(pictures, spec)
-    learned = pictures.take(rows)
-    plan = train.plan(spec, len(rows))
     mean, std = moments(learned.x, seed=spec.seed)
     facts = run.resolve(
         image_size=size, mean=mean, std=std, n=len(rows), channels=pictures.channels, steps=plan.steps,
@@ -151,7 +160,6 @@ def pretrain(
         images.write_skipped(run.path / "skipped.csv", pictures.skipped)
     network = build(spec, channels=pictures.channels, size=size, mean=facts["mean"], std=facts["std"])
     batch, loss = step_functions(spec, learned, plan, size=size, device=train.device_of(spec))
-    watched = watch.choose(pictures, rows, spec.seed)
 
     def evaluate(model: Any, step: int) -> dict[str, Any]:
         numbers = watch.measure(
@@ -159,7 +167,7 @@ def pretrain(
         )
         recent = [line["loss"] for line in run.metrics if line["kind"] == "train"][-20:]
         words = watch.warn(
-            numbers, width=spec.head_dim, loss=float(np.mean(recent)) if recent and None not in recent else None,
+            numbers, width=spec.head_dim, watched=len(watched.query), loss=float(np.mean(recent)) if recent and None not in recent else None,
             n=plan.batch_size, objective=spec.objective, epoch=step / plan.steps_per_epoch, share=step / plan.steps,
         )  # fmt: skip
         known = {line["what"] for line in run.metrics if line["kind"] == "warn"}
@@ -168,15 +176,32 @@ def pretrain(
             run.log(kind="warn", step=step, what=what, words=words[what])
         return numbers | ({"score": numbers["knn"]} if numbers["knn"] is not None else {})
 
-    if spec.keep == "best" and (watched.bank is None or watched.what != "validation"):
-        raise UserError("--keep best chooses by kNN on validation: give a labels.csv with labels and a split column")
     trained = train.fit(
-        network, batch, loss, spec=spec, steps=plan.steps, steps_per_epoch=plan.steps_per_epoch, run=run, evaluate=evaluate,
-        on_step=on_step, what="pretraining",
+        network, batch, loss, spec=spec, plan=plan, run=run, evaluate=evaluate, on_step=on_step, what="pretraining"
     )  # fmt: skip
     if run.writes:
         _finish(run, spec, trained, pictures, rows, watched, seconds=time.time() - began)
     return run
+
+
+def _check(spec: Pretrain, watched: watch.Watched, n: int, *, size: int, channels: int) -> train.Plan:
+    """Everything that a user can mend, before the run folder is made."""
+    plan = train.plan(spec, n)
+    train.device_of(spec)
+    spec.views.resolve(size)
+    losses.nt_xent_floor(plan.batch_size, temperature=spec.temperature)
+    build(spec, channels=channels, size=size, mean=[0.5] * channels, std=[0.25] * channels)
+    if spec.keep == "best" and (watched.bank is None or watched.what != "validation"):
+        raise UserError("--keep best chooses by kNN on validation: give a labels.csv with labels and a split column")
+    return plan
+
+
+def _fingerprint(pictures: images.Pictures, spec: Pretrain) -> str:
+    """Of all that the result depends on: the pictures, their split, and labels where they choose the weights."""
+    parts = [pictures.fingerprint]
+    for column in (pictures.split, pictures.label if spec.keep == "best" else None):
+        parts.append("" if column is None else "\n".join(column.tolist()))
+    return pictures.fingerprint if not any(parts[1:]) else hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def _finish(
@@ -239,7 +264,7 @@ def _results(run: Run, spec: Pretrain, source: str, watched: watch.Watched, seco
         "effective_rank": "RankMe of h",
     }
     for name, method in methods.items():
-        if last[name] is not None:
+        if last.get(name) is not None:
             results.append(made(name, last[name], method=method, n=len(watched.query), split=watched.what))
     speed = np.median([line["images_per_second"] for line in trained])
     results.append(in_training("images per second", speed, method="median over logged steps, views included"))
@@ -279,6 +304,8 @@ def layout(h: np.ndarray, *, seed: int) -> np.ndarray:
 
 def thumbnails(pictures: images.Pictures, side: int) -> np.ndarray:
     """Small pictures for the report: (n, s, s, c) uint8 with s <= side."""
-    x = torch.from_numpy(np.array(pictures.x))
-    small = views.evaluation(x, size=min(side, pictures.side))
-    return (small * 255).round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+    side, parts = min(side, pictures.side), []
+    for i in range(0, len(pictures), 256):
+        small = views.evaluation(torch.from_numpy(np.array(pictures.x[i : i + 256])), size=side)
+        parts.append((small * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return np.concatenate(parts) if parts else np.zeros((0, side, side, pictures.channels), np.uint8)

@@ -1,5 +1,6 @@
 """What an encoder is worth: kNN, linear probe, fine-tuning and the twin from scratch, at several numbers of labels."""
 
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -38,7 +39,8 @@ class Task:
     validation: np.ndarray
     test: np.ndarray
     h: Float[np.ndarray, "n d"]
-    pixels: Float[np.ndarray, "n p"]
+    pixels: Float[np.ndarray, "n p"] | None
+    """None where nobody asks for them"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ def settings(task: Task, spec: Probe) -> tuple[list[Setting], list[str]]:
     y, said, found = task.y[task.train], [], []
     wanted: list[tuple[str, dict[str, Any]]] = [(str(k), {"per_class": k}) for k in spec.labels_per_class]
     fractions = spec.fractions or ((0.01, 0.1) if spec.full else ())
-    wanted += [(f"{f:.0%}", {"fraction": f}) for f in fractions if f < 1]
+    wanted += [(f"{100 * f:g}%", {"fraction": f}) for f in fractions if f < 1]
     for name, how in wanted:
         draws = [tables.draw_labels(y, seed=spec.seed, draw=d, **how) for d in range(spec.draws)]
         if any(rows is None for rows in draws):
@@ -150,7 +152,7 @@ def network(
     fit = replace(fit, epochs=max(fit.epochs, -(-spec.fewest_steps // one_epoch)), evaluate_every=0)
     model = encoders.twin(encoder.bundle.card, seed=fit.seed)
     if not fresh:
-        model.load_state_dict(encoder.network.state_dict())
+        model.load_state_dict({name: tensor.cpu() for name, tensor in encoder.network.state_dict().items()})
         fit = replace(fit, lr=fit.lr / 4)
     x = task.pictures.x
     classifier = train.fit_classifier(
@@ -200,7 +202,9 @@ def prepare(
         )
     splits = _splits(pictures, spec.seed)
     h = features(encoder, pictures)
-    small = thumbnails(pictures, 32).reshape(len(pictures), -1).astype(np.float32) / 255
+    small = None
+    if "pixels" in spec.methods:
+        small = thumbnails(pictures, 32).reshape(len(pictures), -1).astype(np.float32) / 255
     task = Task(
         pictures, classes, y.astype(np.int64), splits.train, splits.validation, splits.test, h, small,
     )  # fmt: skip
@@ -256,8 +260,10 @@ def probe(
     chosen on test.
     """
     began = time.time()
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UserError("a probe runs in one process: start it without torchrun")
     path = Path(run.path if isinstance(run, Run) else run)
-    encoder = load_encoder(path, allow_code=allow_code)
+    encoder = load_encoder(path, allow_code=allow_code).to(train.device_of(spec.fit))
     task, said, skipped = prepare(encoder, source, labels, group, spec)
     folder = runs.open(
         out or path / "probe", spec, verb="contrast.probe", source=task.pictures.source,
@@ -308,7 +314,9 @@ def _answer(
             return features(encoder, some, random_view=(mild, spec.seed, number), what="looking at views")
 
         on_h = method == "linear"
-        found = linear(task, task.h if on_h else task.pixels, setting, more=more if on_h else None)
+        x = task.h if on_h else task.pixels
+        assert x is not None
+        found = linear(task, x, setting, more=more if on_h else None)
         choices.append({
             "name": f"{method}/{setting.name}", "value": found.chosen, "candidates": [f"{name}: {a:.3f}" for name, a in found.accuracy.items()],
             "metric": "accuracy",

@@ -11,6 +11,7 @@ from edubba.contrast.features import knn
 from edubba.core import losses, streams, views
 from edubba.core.images import Pictures
 from edubba.core.settings import Views
+from edubba.core.train import predict
 
 QUERIES, BANK = 500, 2000  # enough for a standard error of 2 points, cheap enough to look often
 
@@ -19,6 +20,8 @@ class Watched(NamedTuple):
     """The pictures that are looked at while training."""
 
     query: Pictures
+    labelled: np.ndarray
+    """which of the queries have a label: kNN is asked of these"""
     bank: Pictures | None
     what: str
 
@@ -32,12 +35,12 @@ def choose(pictures: Pictures, train: np.ndarray, seed: int) -> Watched:
     else:
         cut = min(QUERIES, len(order) // 2)
         query, rest, what = order[:cut], order[cut:], "train"
-    bank = None
+    bank, labelled = None, np.zeros(len(query), bool)
     if pictures.label is not None:
-        query = query[pictures.label[query] != ""]
+        labelled = pictures.label[query] != ""
         rest = rest[pictures.label[rest] != ""]
-        bank = pictures.take(rest[:BANK]) if len(rest) and len(query) else None
-    return Watched(pictures.take(query), bank, what)
+        bank = pictures.take(rest[:BANK]) if len(rest) and labelled.any() else None
+    return Watched(pictures.take(query), labelled, bank, what)
 
 
 def measure(
@@ -53,15 +56,18 @@ def measure(
         return torch.cat(parts)
 
     def plain(pictures: Pictures) -> Tensor:
-        return views.evaluation(torch.from_numpy(np.array(pictures.x)), size=size)
+        return predict(network, pictures.x, size=size)
 
     numbers: dict[str, float | None] = {"knn": None}
-    h = run(plain(watched.query))
-    if watched.bank is not None:
-        classes, y = np.unique(np.concatenate([watched.bank.label, watched.query.label]), return_inverse=True)
+    h = plain(watched.query)
+    if watched.bank is not None and watched.bank.label is not None and watched.query.label is not None:
+        asked = watched.labelled
+        classes, y = np.unique(np.concatenate([watched.bank.label, watched.query.label[asked]]), return_inverse=True)
         cut = len(watched.bank)
-        said = knn(h.cpu(), run(plain(watched.bank)).cpu(), y[:cut], k=k, classes=len(classes))
+        said = knn(h[torch.from_numpy(asked)], plain(watched.bank), y[:cut], k=k, classes=len(classes))
         numbers["knn"] = float((said.argmax(1) == y[cut:]).mean())
+    if n < 2:
+        return numbers | dict.fromkeys(("alignment", "uniformity", "effective_rank", "effective_rank_z", "cosine"))
     x = torch.from_numpy(np.array(watched.query.x))
     v1, v2 = views.pair(x, views_spec, index=index, seed=seed, epoch=-1, size=size, shape_hw=watched.query.shape_hw)
     z1, z2 = head(run(v1)), head(run(v2))
@@ -85,6 +91,7 @@ def warn(
     numbers: dict[str, float | None],
     *,
     width: int,
+    watched: int,
     loss: float | None,
     n: int,
     objective: str,
@@ -99,6 +106,8 @@ def warn(
         From `measure`.
     width
         Of the projections.
+    watched
+        Pictures looked at: a rank cannot exceed their number.
     loss
         Mean of the last steps.
     n
@@ -113,7 +122,7 @@ def warn(
             f"the representation has collapsed: two different pictures have projections of cosine {cosine:.2f} on average;"
             " lower --lr, raise --temperature, or use stronger views"
         )
-    elif rank is not None and rank < 0.05 * width:
+    elif rank is not None and rank < 0.05 * min(width, watched):
         said["near collapse"] = (
             f"the representation has nearly collapsed: its projections use {rank:.1f} of {width} dimensions;"
             " lower --lr or use stronger views"

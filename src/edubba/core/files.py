@@ -42,6 +42,8 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     """Write arrays by any names (numpy's own `savez` cannot take `file`), compressed, nothing pickled, in one step."""
     with replacing(path) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, array in arrays.items():
-            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+            info = zipfile.ZipInfo(f"{name}.npy")
+            info.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(info, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
     return Path(path)

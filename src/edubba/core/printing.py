@@ -19,6 +19,7 @@ def show(rows: Any, *, json: bool, columns: Sequence[str] | None = None, empty: 
         print(empty)
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     columns = [c for c in (columns or rows[0]) if any(row.get(c) not in (None, "") for row in rows)]
@@ -27,7 +28,7 @@ def show(rows: Any, *, json: bool, columns: Sequence[str] | None = None, empty: 
         number = all(isinstance(row.get(column), int | float) or row.get(column) is None for row in rows)
         table.add_column(column, justify="right" if number else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(row.get(column)) for column in columns))
+        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 

@@ -79,7 +79,8 @@ class Run:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         path = self.path / "metrics.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in lines if line.endswith("\n")]  # a live run's last line may be half written
 
     @property
     def step(self) -> int:
@@ -210,7 +211,7 @@ def open(path: str | Path, settings: Any, *, verb: str, source: str, fingerprint
         if writes and not run.done:
             _lock(path)
         return run
-    if path.exists() and (not path.is_dir() or any(p.name != "probe" for p in path.iterdir())) and writes:
+    if writes and path.exists() and (not path.is_dir() or any(_strange(p) for p in path.iterdir())):
         raise UserError(f"{path} exists and is not a run folder: choose another one with -o")
     if writes:
         path.mkdir(parents=True, exist_ok=True)
@@ -223,6 +224,11 @@ def open(path: str | Path, settings: Any, *, verb: str, source: str, fingerprint
         }  # fmt: skip
         spec.write(path / "spec.toml", {room: {name: asked}, "resolved": resolved})
     return run
+
+
+def _strange(path: Path) -> bool:
+    """Whether a file cannot be what is left of a run that was killed as it began."""
+    return path.name not in ("probe", "lock") and not path.name.endswith(".part")
 
 
 def _check_same(run: Run, path: Path, asked: dict[str, Any], fingerprint: str) -> None:
@@ -239,14 +245,16 @@ def _check_same(run: Run, path: Path, asked: dict[str, Any], fingerprint: str) -
             f"{asked['source']} is not what {path} began with ({before['source']}): its files changed or it is another"
             " source; choose another folder with -o"
         )
-    different = spec.differences(
-        {k: v for k, v in before.items() if k not in NOT_OF_THE_RESULT | {"source"}},
-        {k: v for k, v in asked.items() if k not in NOT_OF_THE_RESULT | {"source"}},
-    )
+    different = spec.differences(*(_of_the_result(table) for table in (before, asked)))
     if different:
         raise UserError(
             f"{path} began with other settings ({'; '.join(different)}): use those, or another folder with -o"
         )
+
+
+def _of_the_result(table: dict[str, Any]) -> dict[str, Any]:
+    kept = {k: v for k, v in table.items() if k not in NOT_OF_THE_RESULT | {"source"}}
+    return {k: _of_the_result(v) if isinstance(v, dict) else v for k, v in kept.items()}
 
 
 def _lock(path: Path) -> None:
@@ -273,10 +281,10 @@ def _alive(pid: int) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
     except PermissionError:
         return True
+    except OSError:  # ProcessLookupError, or what Windows says instead
+        return False
     return True
 
 
@@ -286,18 +294,21 @@ def read(path: str | Path) -> Run:
     if not (path / "spec.toml").exists():
         raise UserError(f"{path} is not a run folder: it holds no spec.toml")
     tables = spec.read(path / "spec.toml")
+    if not str(tables.get("resolved", {}).get("format")).startswith("edubba.run/"):
+        raise UserError(f"{path} is not a run folder: its spec.toml has no format edubba.run")
     room = next(iter(name for name in tables if name != "resolved"))
     return Run(path, verb=f"{room}.{next(iter(tables[room]))}", writes=False)
 
 
 def find(root: str | Path) -> list[Run]:
     """All runs at and under a folder, oldest first."""
-    found = [read(p.parent) for p in Path(root).rglob("spec.toml")]
+    found = [read(p.parent) for p in Path(root).rglob("spec.toml") if "edubba.run/" in p.read_text(errors="replace")]
     return sorted(found, key=lambda run: (run.resolved["created"], str(run.path)))
 
 
 def remove(path: str | Path) -> None:
     """Delete a run folder; nothing else is ever deleted."""
     run = read(path)
-    _lock(run.path)
+    for lock in run.path.rglob("lock"):
+        _lock(lock.parent)
     shutil.rmtree(run.path)

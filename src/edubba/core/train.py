@@ -11,7 +11,8 @@ import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
@@ -52,10 +53,15 @@ class Plan:
 
     def index(self, step: int, rank: int = 0, world: int = 1) -> Int64[np.ndarray, "b"]:
         """This process's pictures of one step; the last incomplete batch of an epoch is left out."""
-        order = streams.permutation(self.seed, "order", self.epoch(step), n=self.n)
+        order = _order(self.seed, self.epoch(step), self.n)
         first = (step % self.steps_per_epoch) * self.batch_size
         share = self.batch_size // world
         return order[first + rank * share : first + (rank + 1) * share]
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, n: int) -> Int64[np.ndarray, "n"]:
+    return streams.permutation(seed, "order", epoch, n=n)
 
 
 def plan(spec: Fit, n: int) -> Plan:
@@ -82,7 +88,11 @@ def precision_of(spec: Fit) -> str:
     """`bf16` or `fp32`: what `auto` means on this machine."""
     if spec.precision != "auto":
         return spec.precision
-    fast = torch.cuda.is_bf16_supported() if device_of(spec).type == "cuda" else machine.fast_bf16()
+    fast = (
+        torch.cuda.is_bf16_supported(including_emulation=False)
+        if device_of(spec).type == "cuda"
+        else machine.fast_bf16()
+    )
     return "bf16" if fast else "fp32"
 
 
@@ -158,8 +168,7 @@ def fit(
     loss: Callable[[nn.Module, Any], tuple[Tensor, dict[str, Any]]],
     *,
     spec: Fit,
-    steps: int,
-    steps_per_epoch: int,
+    plan: Plan,
     run: Run | None = None,
     evaluate: Callable[[nn.Module, int], dict[str, Any]] | None = None,
     on_step: Callable[[int], None] | None = None,
@@ -175,8 +184,8 @@ def fit(
         batch(step, rank, world): any nest of tensors, a pure function of its arguments; this makes resuming exact.
     loss
         loss(model, batch): the scalar to minimise, and numbers to log (tensors or numbers).
-    steps, steps_per_epoch
-        How far to go, see `plan`.
+    plan
+        How far to go, from the function `plan`.
     run
         Where to save, log and resume; None trains in memory.
     evaluate
@@ -195,6 +204,7 @@ def fit(
         Ctrl-C was pressed; the run was saved before.
     """
     device, precision = device_of(spec), precision_of(spec)
+    steps, steps_per_epoch = plan.steps, plan.steps_per_epoch
     if run is not None:
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         threads = use_threads(spec.threads)
@@ -217,8 +227,9 @@ def fit(
         encoders.synchronise(model)
     average = copy.deepcopy(model).requires_grad_(False).eval() if spec.ema else None
     model = model.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
-    peak = optim.peak_lr(spec)
-    optimizer = optim.build(model, spec)
+    run_spec = replace(spec, batch_size=plan.batch_size)  # lr scaling goes by the batches there are
+    peak = optim.peak_lr(run_spec)
+    optimizer = optim.build(model, run_spec)
     with warnings.catch_warnings():
         # Fabric ties DDP's bucket views to gradients that channels_last has laid out otherwise: slower, not wrong
         warnings.filterwarnings("ignore", message=".*Grad strides do not match bucket view strides.*")
@@ -269,6 +280,7 @@ def fit(
             _first_interrupt_waits() as interrupted,
             progress.bar(what, steps, done=state["step"], unit="steps") as show,
         ):
+            saved_at = state["step"]
             while state["step"] < steps:
                 step = state["step"]
                 net.train()
@@ -277,7 +289,7 @@ def fit(
                     items = batch(step, fabric.global_rank, fabric.world_size)
                 items = _to(items, fabric.device)
                 clock["waiting"] += time.perf_counter() - before
-                clock["pictures"] += _rows(items) * fabric.world_size
+                clock["pictures"] += plan.batch_size
                 last_of_group = (step + 1) % spec.accumulate == 0 or step + 1 == steps
                 with fabric.no_backward_sync(net, enabled=not last_of_group and fabric.world_size > 1):
                     value, numbers = loss(net, items)
@@ -314,11 +326,14 @@ def fit(
                 show(step + 1, f"loss {float(value.detach()):.3f}")
                 if (step + 1) % evaluate_every == 0 or step + 1 == steps:
                     look(step + 1)
-                if (step + 1) % save_every == 0 or step + 1 == steps or interrupted():
+                stop = interrupted() and last_of_group  # inside a group the gradients so far would be lost
+                due = (step + 1) // save_every > saved_at // save_every
+                if last_of_group and (due or step + 1 == steps or stop):
                     checkpoint()
+                    saved_at = step + 1
                 if on_step is not None:
                     on_step(step + 1)
-                if interrupted():
+                if stop:
                     raise KeyboardInterrupt
     final = average if average is not None else model
     if spec.keep == "best" and state["best"] is not None:
@@ -358,12 +373,6 @@ def _to(items: Any, device: torch.device) -> Any:
     if isinstance(items, tuple | list):
         return type(items)(_to(item, device) for item in items)
     return items
-
-
-def _rows(items: Any) -> int:
-    while isinstance(items, tuple | list):
-        items = items[0]
-    return len(items)
 
 
 class Classifier(nn.Module):
@@ -441,8 +450,8 @@ def fit_classifier(
         return {"score": float((logits.argmax(1).numpy() == validation[1]).mean())}
 
     return fit(
-        model, batch, objective, spec=spec, steps=order.steps, steps_per_epoch=order.steps_per_epoch, run=run,
-        evaluate=evaluate if validation is not None else None, what=what,
+        model, batch, objective, spec=spec, plan=order, run=run, evaluate=evaluate if validation is not None else None,
+        what=what,
     )  # fmt: skip
 
 
