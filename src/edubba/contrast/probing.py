@@ -25,7 +25,7 @@ from edubba.core.stats import Result, result
 
 L2 = (0.003, 0.01, 0.03, 0.1, 0.3)  # per labelled picture, on standardised features
 VIEWS = 20  # random views of each labelled picture for the linear probe, where they help on validation
-ROWS = 10_000  # most rows with views: enough for a linear layer, seconds for L-BFGS
+ROWS = 6_000  # most rows with views: enough for a linear layer, seconds for L-BFGS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from edubba.core.settings import Fit
 SOURCE = "oracle-mnist-demo"
 # steps, not seconds: about two of the three minutes that the chapter may take on 2 cores
 PRETRAIN = Pretrain(
-    epochs=30, batch_size=64, image_size=32, lr=4e-3, temperature=0.1, views=Views(preset="writing")
+    epochs=26, batch_size=64, image_size=32, lr=4e-3, temperature=0.1, views=Views(preset="writing")
 )  # fmt: skip
-PROBE = Probe(draws=2, fewest_steps=400, fit=Fit(epochs=12, batch_size=64, lr=2e-3, keep="best"))
+PROBE = Probe(draws=2, fewest_steps=300, fit=Fit(epochs=8, batch_size=64, lr=2e-3, keep="best"))
 
 
 def chapter(folder: Path) -> list[Section]:
