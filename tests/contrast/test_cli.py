@@ -225,6 +225,9 @@ def test_a_setting_that_cannot_be_leaves_no_run_folder_behind(folder, capsys):
         ["--views.flip", "2"],
         ["--keep", "best"],
         ["--epochs", "0"],
+        ["--accumulate", "0"],
+        ["--ema", "1"],
+        ["--limit", "-3"],
     ):
         code, _, err = edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", *FAST[2:], *wrong)
         assert code == 1, err

@@ -66,6 +66,8 @@ def moments(x: np.ndarray | images.Rows, *, seed: int) -> tuple[list[float], lis
 def choose(pictures: images.Pictures, spec: Pretrain) -> np.ndarray:
     """Rows that are learned from: all but the validation and test splits, `limit` of them where asked."""
     rows = np.flatnonzero(~held_out(pictures))
+    if spec.limit < 0:
+        raise UserError(f"--limit {spec.limit}: 0 takes all pictures")
     if spec.limit:
         rows = np.sort(rows[streams.permutation(spec.seed, "limit", n=len(rows))[: spec.limit]])
     if len(rows) < 4:

@@ -262,6 +262,9 @@ def probe(
     began = time.time()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a probe runs in one process: start it without torchrun")
+    for name in ("draws", "k", "fewest_steps"):
+        if getattr(spec, name) < 1:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(spec, name)}: at least 1 is needed")
     path = Path(run.path if isinstance(run, Run) else run)
     encoder = load_encoder(path, allow_code=allow_code).to(train.device_of(spec.fit))
     task, said, skipped = prepare(encoder, source, labels, group, spec)

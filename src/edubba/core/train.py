@@ -72,8 +72,11 @@ def plan(spec: Fit, n: int) -> Plan:
         raise UserError(
             f"{n} pictures in batches of {spec.batch_size} over {world} processes leave fewer than 2 a process"
         )
-    if spec.epochs < 1:
-        raise UserError(f"--epochs {spec.epochs}: at least 1 is needed")
+    for name, least in (("epochs", 1), ("accumulate", 1), ("lr", 0), ("weight_decay", 0), ("warmup_epochs", 0)):
+        if getattr(spec, name) < least:
+            raise UserError(f"--{name.replace('_', '-')} {getattr(spec, name):g}: at least {least} is needed")
+    if not 0 <= spec.ema < 1:
+        raise UserError(f"--ema {spec.ema:g}: it must be at least 0 and below 1")
     return Plan(n=n, batch_size=batch_size, epochs=spec.epochs, seed=spec.seed)
 
 
