@@ -74,7 +74,7 @@ def logistic(x: np.ndarray, y: np.ndarray, classes: int, l2: float) -> Callable[
     with warnings.catch_warnings():
         # a fit that is cut short is one more candidate: validation chooses, so nothing is claimed of its optimum
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = LogisticRegression(C=1 / (l2 * len(x)), max_iter=500, tol=1e-3).fit(x, y)
+        model = LogisticRegression(C=1 / (l2 * len(x)), max_iter=200, tol=1e-3).fit(x, y)
 
     def logits(q: np.ndarray) -> np.ndarray:
         score = model.decision_function(q)
