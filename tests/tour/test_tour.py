@@ -41,6 +41,8 @@ def test_the_tour_ends_with_a_report_and_says_when_it_was_measured(short, capsys
     page = (short / "demo" / "report.html").read_text()
     assert len(page) < 3_000_000
     assert "http-equiv" in page
+    assert page.count(">In short</h2>") == 1  # the answer, once, before the evidence
+    assert "a linear classifier on the learned features" in page
     assert 'src="http' not in page
     first = (short / "demo/contrast/results.json").read_bytes()
 

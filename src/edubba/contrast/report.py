@@ -74,6 +74,14 @@ def build(run_path: str | Path) -> Path:
     return report.write(folder.path / "report.html", report.page(title, lead=lead, sections=sections, footer=footer))
 
 
+def sections(run_path: str | Path) -> list[Section]:
+    """The chapters about a pretraining and its probe, the answer first, for a page that has others too."""
+    folder, probe = read(run_path), read(Path(run_path) / "probe")
+    summary = probe_summary(probe, lead=probe_lead(probe))
+    evidence = [*pretrain_evidence(folder), *probe_evidence(probe), *training(folder)]
+    return [summary, *evidence, record(folder), record(probe)]
+
+
 def sections_pretrain(run_path: str | Path) -> list[Section]:
     """The chapters about a pretraining, for a page that has others too."""
     folder = read(run_path)

@@ -1,6 +1,5 @@
 """`edubba demo`."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Annotated, Literal
@@ -33,7 +32,6 @@ def demo(
     import importlib
 
     from edubba.core import report, runs
-    from edubba.core.errors import UserError
 
     chapters = (chapter,) if chapter else CHAPTERS
     sections = []
@@ -50,8 +48,6 @@ def demo(
         began = time.monotonic()
         sections += importlib.import_module(f"edubba.tour.{name}").chapter(out)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-    if shutil.disk_usage(out).free < 10_000_000:
-        raise UserError(f"{out} has no room left for the report")
     page = report.page(
         "edubba: the tour", lead="What this machine has just learned, and how sure it is.", sections=sections,
         footer="Made by `edubba demo`; the pictures are Oracle-MNIST's (Apache-2.0; Wang and Deng 2024).",

@@ -22,4 +22,4 @@ def chapter(folder: Path) -> list[Section]:
     probe(run, source, spec=PROBE)
     report.build(run.path / "probe")
     report.build(run.path)
-    return [*report.sections_pretrain(run.path), *report.sections_probe(run.path / "probe")]
+    return report.sections(run.path)
