@@ -108,7 +108,7 @@ def test_a_half_done_probe_goes_on_where_it_stopped(run, tmp_path, monkeypatch):
 
 
 def test_a_linear_probe_chooses_on_validation_alone(run):
-    """Test pictures replaced by noise change no choice."""
+    """Test pictures replaced by noise, with wrong labels, change no choice."""
     from edubba.contrast.features import load_encoder
     from edubba.contrast.probing import prepare
 
@@ -116,7 +116,9 @@ def test_a_linear_probe_chooses_on_validation_alone(run):
     found = settings(task, QUICK)[0][0]
     h = task.h.copy()
     h[task.test] = np.random.default_rng(0).normal(size=h[task.test].shape)
-    one, other = linear(task, task.h, found, more=None), linear(task, h, found, more=None)
+    y = task.y.copy()
+    y[task.test] = (y[task.test] + 1) % 3
+    one, other = linear(task, task.h, found, more=None), linear(replace(task, y=y), h, found, more=None)
     assert one.chosen == other.chosen
     assert one.accuracy == other.accuracy
     assert all((a["validation"] == b["validation"]).all() for a, b in zip(one.logits, other.logits, strict=True))
