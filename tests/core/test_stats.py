@@ -227,3 +227,84 @@ def test_errors(arguments, sentence):
     with pytest.raises(UserError) as error:
         bootstrap(np.mean, **arguments)
     assert str(error.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "level", "low", "high"),
+    [
+        (0, 10, 0.95, 0, 0.3084971078188),
+        (5, 100, 0.95, 0.0164318791821, 0.1128349111055),
+        (500, 10_000, 0.95, 0.0458099421988, 0.0544545270284),
+        (100, 10_000, 0.95, 0.0081435965676, 0.0121495048861),
+        (10, 10_000, 0.95, 4.79639723771e-4, 1.83826413421e-3),
+        (0, 10_000, 0.95, 0, 3.6881991461876e-4),
+        (0, 500, 0.95, 0, 0.0073506100519),
+        (10, 10_000, 0.999, 2.69988382232e-4, 2.52363001842e-3),
+    ],
+)
+def test_clopper_pearson_is_golden(k, n, level, low, high):
+    found = stats.clopper_pearson(k, n, level=level)
+    assert (found.low, found.high) == pytest.approx((low, high), rel=1e-10)
+    mirrored = stats.clopper_pearson(n - k, n, level=level)
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - high, 1 - low), rel=1e-9)
+
+
+def test_clopper_pearson_refuses_what_is_no_share():
+    for k, n in ((3, 2), (-1, 2), (0, 0)):
+        with pytest.raises(UserError):
+            stats.clopper_pearson(k, n)
+
+
+def test_holm_is_golden_and_agrees_with_its_definition():
+    assert stats.holm([0.0002, 0.011, 0.02, 0.04, 0.6]) == pytest.approx([0.001, 0.044, 0.06, 0.08, 0.6])
+    p = np.random.default_rng(0).random(40) ** 3
+
+    def rejected(alpha):
+        found, order = set(), np.argsort(p)
+        for step, i in enumerate(order):
+            if p[i] > alpha / (len(p) - step):
+                break
+            found.add(int(i))
+        return found
+
+    adjusted = stats.holm(p)
+    for alpha in (0.001, 0.01, 0.05, 0.3, 0.9):
+        assert set(np.flatnonzero(adjusted <= alpha).tolist()) == rejected(alpha)
+
+
+@pytest.mark.parametrize(
+    ("wins", "n", "p"),
+    [
+        (8, 10, 0.0546875),
+        (60, 100, 0.02844396682049),
+        (530, 1000, 0.03101159754918),
+        (2600, 5000, 0.002441824868759),
+        (2650, 5000, 1.170069255321e-5),
+        (2750, 5000, 8.16572228555e-13),
+        (0, 7, 1.0),
+    ],
+)
+def test_sign_test_is_golden(wins, n, p):
+    assert stats.sign_log10_p(wins, n) == pytest.approx(math.log10(p), abs=1e-9)
+
+
+def test_sign_test_does_not_underflow():
+    assert stats.sign_log10_p(5000, 5000) == pytest.approx(-5000 * math.log10(2))
+
+
+def test_permutation_test_is_exact_where_it_can_be():
+    d = np.array([1.2, -0.3, 0.8, 2.1, -0.5, 0.9, 1.7, 0.4, -0.1, 0.6])
+    assert stats.permutation_test(d, np.zeros(10)) == 19 / 1024
+    drawn = stats.permutation_test(d, np.zeros(10), draws=1000)
+    assert drawn != 19 / 1024
+    assert abs(drawn - 19 / 1024) < 0.02
+    assert stats.permutation_test(d + 3, np.full(10, 3.0), draws=1000, seed=1) != drawn
+    assert stats.permutation_test([1.0], [0.0]) == 0.5
+
+
+def test_permutation_test_holds_its_level():
+    rng = np.random.default_rng(0)
+    p = [
+        stats.permutation_test(x, np.zeros(30), draws=199, seed=i) for i, x in enumerate(rng.standard_t(2, (1000, 30)))
+    ]
+    assert 0.02 < np.mean(np.array(p) <= 0.05) < 0.08
