@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import shutil
+import tarfile
 
 import numpy as np
 import pytest
@@ -262,3 +264,77 @@ def test_one_label_among_many_pictures_does_not_stop_the_run(folder, capsys):
     np.savez("set.npz", x=x, y=y)
     code, _, err = edubba(capsys, "contrast", "pretrain", "set.npz", "-o", "runs/a", *FAST)
     assert code == 0, err
+
+
+def test_the_spec_toml_of_a_probe_repeats_it_with_its_labels_and_group(folder, capsys):
+    edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", *FAST)
+    line = ("contrast", "probe", "runs/a", "photos/")
+    quick = (*FAST_PROBE, "--methods", "knn", "--views.rotate", "10")
+    code, out, err = edubba(capsys, *line, "--labels", "labels.csv", "--group", "source", *quick, "--json")
+    assert code == 0, err
+    written = (folder / "runs/a/probe/spec.toml").read_text()
+    assert 'run = "runs/a"\nlabels = "labels.csv"\ngroup = "source"\n' in written
+    assert 'encoder = "' in written
+    assert "rotate = 10.0" in written
+    config = ("--config", "runs/a/probe/spec.toml")
+    code, again, err = edubba(capsys, *line, *config, "-o", "runs/p", "--json")
+    assert code == 0, err
+
+    def values(text):
+        return [(r["name"], r["value"], r["low"], r["unit"]) for r in json.loads(text)["results"]]
+
+    assert values(again) == values(out)
+    assert "rotate = 10.0" in (folder / "runs/p/spec.toml").read_text()
+    code, whole, err = edubba(capsys, "contrast", "probe", *config, "-o", "runs/q", "--json")
+    assert code == 0, err
+    assert values(whole) == values(out)
+
+    rows = (folder / "labels.csv").read_text().replace("p000.png,disc", "p000.png,cross")
+    (folder / "other.csv").write_text(rows)
+    code, _, err = edubba(capsys, *line, "--labels", "other.csv", "--group", "source", *quick)
+    assert code == 1
+    assert "runs/a/probe began with other settings (labels was 'labels.csv', is 'other.csv'): use those" in err
+    code, out, err = edubba(capsys, *line, *config, "--labels", "other.csv", "-o", "runs/r")
+    assert code == 0, err  # flags win
+    assert 'labels = "other.csv"' in (folder / "runs/r/spec.toml").read_text()
+
+
+def test_the_views_of_a_probe_are_those_of_the_pretraining_until_they_are_chosen(folder, capsys):
+    edubba(capsys, "contrast", "pretrain", "photos/", "-o", "runs/a", *FAST, "--views.preset", "writing")
+    line = ("contrast", "probe", "runs/a", "photos/", "--labels", "labels.csv", *FAST_PROBE, "--methods", "knn")
+    code, _, err = edubba(capsys, *line)
+    assert code == 0, err
+    assert "views" not in (folder / "runs/a/probe/spec.toml").read_text()
+    code, _, err = edubba(capsys, *line, "--views.preset", "photos", "-o", "runs/p")
+    assert code == 0, err
+    assert '[contrast.probe.views]\npreset = "photos"' in (folder / "runs/p/spec.toml").read_text()
+    code, _, err = edubba(capsys, *line, "--fit.seed", "3", "-o", "runs/q")
+    assert (code, err) == (1, "edubba: --fit.seed 3: leave it out, the probe's --seed counts\n")
+
+
+def test_a_dry_run_counts_what_is_learned_from_before_anything_is_decoded(folder, capsys):
+    def pictures(source):
+        code, out, err = edubba(capsys, "contrast", "pretrain", source, "-o", "runs/a", "--dry-run", *FAST, "--json")
+        assert code == 0, err
+        assert not json.loads(out)["cached"]
+        return json.loads(out)["pictures"]
+
+    names = sorted(os.listdir("photos"))
+    for parent in ("table", "sets/train", "sets/val", "sets/test"):
+        os.makedirs(parent)
+    with open("table/labels.csv", "w") as file:
+        file.write("file,label,split\n")
+        for i, name in enumerate(names):
+            split = ("train", "val", "test", "")[i % 4]
+            shutil.copy(f"photos/{name}", "table")
+            file.write(f"{name},,{split}\n")
+            shutil.copy(f"photos/{name}", f"sets/{split or 'train'}")
+    assert pictures("photos") == 72
+    assert pictures("table") == 36  # train, and what is of no split
+    assert pictures("sets") == 36
+    with tarfile.open("table.tar", "w") as tar:
+        tar.add("table")
+    assert pictures("table.tar") == 36
+    x = np.random.default_rng(0).integers(0, 256, (40, 100, 120), dtype=np.uint8)
+    np.savez("set.npz", x=x, split=np.array(["train"] * 30 + ["test"] * 10))
+    assert pictures("set.npz") == 30

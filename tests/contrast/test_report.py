@@ -253,7 +253,7 @@ def test_amounts_of_labels_are_ordered_even_where_they_are_not_counted(tmp_path)
     spec = tomllib.loads((run / "spec.toml").read_text())
     del spec["resolved"]["labels"]
     (run / "spec.toml").write_text(tomli_w.dumps(spec))
-    assert report.tokens(report.read(run)) == ["5", "20", "1%", "all"]
+    assert report.probe.tokens(report.read(run)) == ["5", "20", "1%", "all"]
     assert "With 5 labels a class" in read_page(report.build(run))[""]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from edubba.core import report
 from edubba.core.report import Finding, Section, figures
+from edubba.core.report.figures import charts, pictures
 from edubba.core.report.page import PALETTE, data_uri, positions
 
 NASTY = "<script>alert('1')</script>"
@@ -211,7 +212,7 @@ def test_137_rows_are_drawn_as_best_and_worst_twenty_with_a_note():
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.floats(0.1, 10))
 @settings(deadline=None)
 def test_spread_keeps_order_and_distance_where_there_is_room(y, gap):
-    moved = figures.spread(y, gap, 0.0, 100.0)
+    moved = charts.spread(y, gap, 0.0, 100.0)
     order = np.argsort(y, kind="stable")
     assert (np.diff(moved[order]) >= gap - 1e-9).all()
     assert moved.min() >= -1e-9
@@ -219,14 +220,14 @@ def test_spread_keeps_order_and_distance_where_there_is_room(y, gap):
 
 
 def test_what_is_far_enough_apart_is_not_moved():
-    np.testing.assert_allclose(figures.spread([70.0, 20.0, 45.0], 25.0, 0.0, 100.0), [70, 20, 45])
+    np.testing.assert_allclose(charts.spread([70.0, 20.0, 45.0], 25.0, 0.0, 100.0), [70, 20, 45])
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=40)
 def test_no_two_pictures_of_a_map_share_a_cell(m, seed):
     xy = np.random.default_rng(seed).normal(size=(m, 2)) ** 3
-    cells = figures.grid(xy, columns=9, rows=7)
+    cells = pictures.grid(xy, columns=9, rows=7)
     assert len({tuple(cell) for cell in cells}) == m
     assert cells.min() >= 0
     assert (cells < [9, 7]).all()
@@ -235,7 +236,7 @@ def test_no_two_pictures_of_a_map_share_a_cell(m, seed):
 def test_pictures_that_lie_on_the_grid_stay_there_with_up_upwards():
     x, y = np.meshgrid(np.arange(10.0), np.arange(8.0))
     xy = np.stack([x.ravel(), y.ravel()], 1)
-    cells = figures.grid(xy, columns=10, rows=8)
+    cells = pictures.grid(xy, columns=10, rows=8)
     np.testing.assert_array_equal(cells[:, 0], xy[:, 0])
     np.testing.assert_array_equal(cells[:, 1], 7 - xy[:, 1])
 
@@ -252,7 +253,7 @@ def test_the_map_s_picture_holds_each_thumbnail_at_its_cell(channels):
     thumbnails[..., 3:] = 255
     xy = np.array([[0, 0], [5, 9], [9, 0]], np.float32)
     drawing = figures.embedding_map(xy, thumbnails, ["a", "b", ""])
-    columns, rows = (int(s) // figures.CELL for s in re.findall(r'viewBox="0 0 (\d+) (\d+)"', drawing)[0])
+    columns, rows = (int(s) // pictures.CELL for s in re.findall(r'viewBox="0 0 (\d+) (\d+)"', drawing)[0])
     image = Image.open(io.BytesIO(base64.b64decode(re.findall(r"base64,([^\"]+)", drawing)[0])))
     side = image.width // columns
     centres = np.asarray(image)[side // 2 :: side, side // 2 :: side]
@@ -267,7 +268,7 @@ def test_names_on_the_map_do_not_cover_each_other():
     cells = np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2)
     labels = [f"a long name {i % 12}" for i in range(400)]
     names = sorted(set(labels))
-    placed = figures.placed(names, cells, labels, 520, 520)
+    placed = pictures.placed(names, cells, labels, 520, 520)
     boxes = [(x - 5 * len(name), y, x + 5 * len(name)) for name, x, y in placed]
     for i, a in enumerate(boxes):
         for b in boxes[:i]:
@@ -298,7 +299,7 @@ def test_confused_pairs_are_the_largest_errors_counted_by_hand():
 def test_bins_keep_the_mean(values, n):
     x = np.linspace(0, 1, n)
     y = np.resize(np.array(values), n)
-    bx, by = figures.bins(x, y, most=50)
+    bx, by = charts.bins(x, y, most=50)
     assert len(bx) <= max(50, min(n, 50))
     if n <= 50:
         np.testing.assert_array_equal(by, y)

@@ -2,16 +2,20 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from edubba.core import files, runs
+from edubba.core import files, images, runs
 from edubba.core.errors import UserError
+from edubba.core.picture import Skipped
 from edubba.core.settings import Fit
 from edubba.core.stats import result
 
@@ -85,8 +89,12 @@ def test_a_folder_in_use_is_refused_and_a_dead_owner_is_forgotten(tmp_path):
     living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         lock.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": living.pid}))
-        with pytest.raises(UserError, match=f"is in use by process {living.pid}"):
+        with pytest.raises(UserError) as error:
             start(tmp_path / "a")
+        assert str(error.value) == (
+            f"{tmp_path / 'a'} is in use by process {living.pid}: wait for it, or choose another folder with -o; if that"
+            f" process is not edubba, delete {lock}"
+        )
     finally:
         living.kill()
         living.wait()
@@ -100,6 +108,157 @@ def test_a_lock_from_another_machine_says_how_to_remove_it(tmp_path):
     lock.write_text(json.dumps({"pid": 1, "host": "elsewhere"}))
     with pytest.raises(UserError, match=f"if that machine is gone, delete {lock}"):
         start(tmp_path / "a")
+
+
+BEGIN = """
+import sys, time
+from edubba.core import runs
+from edubba.core.errors import UserError
+from edubba.core.settings import Fit
+
+def begin(folder):
+    return runs.open(folder, Fit(epochs=3), verb="contrast.pretrain", source="photos", fingerprint="f" * 64)
+"""
+COMPETE = """
+runs.spec.fingerprint(Fit())  # what is loaded on the way is loaded before the start
+print("ready", flush=True)
+for line in sys.stdin:
+    folder, moment = line.split()
+    while time.time() < float(moment):
+        pass
+    try:
+        begin(folder)
+        print("won", flush=True)
+    except UserError as error:
+        print(error, flush=True)
+"""
+
+
+def python(program):
+    line = [sys.executable, "-c", BEGIN + program]
+    return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def line(process):
+    return process.stdout.readline().strip()
+
+
+def dead():
+    """The number of a process that is no more."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    return process.pid
+
+
+def test_of_processes_that_begin_at_the_same_moment_one_wins(tmp_path):
+    both = [python(COMPETE) for _ in range(2)]
+    try:
+        assert [line(process) for process in both] == ["ready", "ready"]
+        stale = json.dumps({"pid": dead(), "host": runs.socket.gethostname()})
+        for i in range(20):
+            folder = tmp_path / str(i)
+            folder.mkdir()
+            if i % 2:
+                (folder / "lock").write_text(stale)
+            moment = time.time() + 0.01
+            for process in both:
+                process.stdin.write(f"{folder} {moment}\n")
+                process.stdin.flush()
+            said = [line(process) for process in both]
+            assert said.count("won") == 1, said
+            winner = both[said.index("won")]
+            assert json.loads((folder / "lock").read_text())["pid"] == winner.pid
+            lost = said[1 - said.index("won")]
+            assert f"in use by process {winner.pid}" in lost or "is just being taken" in lost
+            assert not (folder / "lock.part").exists()
+    finally:
+        for process in both:
+            process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    "end", ["raise ValueError", "raise KeyboardInterrupt", "sys.exit(1)", "import os; os.chdir('/')"]
+)
+def test_the_lock_goes_with_the_process_however_its_work_ends(tmp_path, end):
+    program = BEGIN + f"begin('a')\nassert (runs.Path('a') / 'lock').exists()\n{end}"
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, stderr=subprocess.DEVNULL, timeout=60)
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["spec.toml"]
+
+
+@pytest.mark.parametrize(("number", "left"), [(signal.SIGINT, False), (signal.SIGKILL, True)])
+def test_a_process_stopped_from_outside_leaves_nothing_that_is_in_the_way(tmp_path, number, left):
+    process = python(f"begin({str(tmp_path / 'a')!r}); print('begun', flush=True); time.sleep(60)")
+    assert line(process) == "begun"
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert (tmp_path / "a" / "lock").exists() == left
+    assert not start(tmp_path / "a").done
+
+
+def test_the_end_of_a_forked_child_keeps_its_parents_lock(tmp_path):
+    program = f"""
+import os
+begin({str(tmp_path / "a")!r})
+if not os.fork():
+    sys.exit()
+os.wait()
+print((runs.Path({str(tmp_path / "a")!r}) / "lock").exists())
+"""
+    assert python(program).communicate(timeout=60)[0] == "True\n"
+    assert not (tmp_path / "a" / "lock").exists()
+
+
+def test_an_error_lets_a_closing_run_go_and_never_the_lock_of_another(tmp_path):
+    with pytest.raises(RuntimeError), closing(start(tmp_path / "a")):
+        raise RuntimeError
+    lock = tmp_path / "a" / "lock"
+    assert not lock.exists()
+    run = start(tmp_path / "a")
+    runs.read(tmp_path / "a").close()
+    assert lock.exists()
+    lock.write_text(json.dumps({"pid": 1, "host": "elsewhere"}))
+    run.close()
+    assert lock.exists()
+
+
+def test_a_half_made_lock_and_a_half_done_takeover_are_named(tmp_path):
+    start(tmp_path / "a").close()
+    lock, heir = tmp_path / "a" / "lock", tmp_path / "a" / "lock.part"
+    lock.write_text("")
+    with pytest.raises(UserError, match=f"if that does not help, delete {lock}$"):
+        start(tmp_path / "a")
+    lock.write_text(json.dumps({"pid": dead(), "host": runs.socket.gethostname()}))
+    heir.write_text("")
+    with pytest.raises(UserError, match=f"if that does not help, delete {heir}$"):
+        start(tmp_path / "a")
+    heir.unlink()
+    start(tmp_path / "a")
+    assert json.loads(lock.read_text())["pid"] == os.getpid()
+
+
+def test_who_comes_second_to_a_dead_owners_lock_leaves_it_to_the_first(tmp_path, monkeypatch):
+    start(tmp_path / "a").close()
+    lock, heir = tmp_path / "a" / "lock", tmp_path / "a" / "lock.part"
+    lock.write_text(json.dumps({"pid": dead(), "host": runs.socket.gethostname()}))
+    living = json.dumps({"pid": os.getppid(), "host": runs.socket.gethostname()})
+    created = runs._created
+
+    def slow(path):
+        if path == heir:
+            lock.write_text(living)  # another process was quicker
+        return created(path)
+
+    monkeypatch.setattr(runs, "_created", slow)
+    with pytest.raises(UserError, match=f"is in use by process {os.getppid()}"):
+        start(tmp_path / "a")
+    assert lock.read_text() == living
+    assert not heir.exists()
+
+
+def test_the_table_of_skipped_files_is_whole_or_absent(tmp_path):
+    with pytest.raises(UnicodeEncodeError):
+        images.write_skipped(tmp_path / "skipped.csv", [Skipped("\ud800.png", "corrupt", "cannot be written")])
+    assert os.listdir(tmp_path) == []
 
 
 def test_on_resume_metrics_are_cut_back_to_the_checkpoint_and_a_half_line_is_dropped(tmp_path):

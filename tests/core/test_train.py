@@ -1,6 +1,14 @@
-"""The one loop: batches by position, exact resume, schedules, what is kept, and the classifier on top of it."""
+"""The one loop: batches by position, exact resume, schedules, what is kept, and the classifier on top of it.
 
+Run as a script by torchrun, it is one of the processes.
+"""
+
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from edubba.core import runs, train
+from edubba.core import images, runs, train
 from edubba.core.errors import UserError
 from edubba.core.settings import Fit
 
@@ -32,7 +40,7 @@ def network(seed=0):
     )  # fmt: skip
 
 
-def fitted(folder=None, *, spec=SPEC, stop=None, evaluate=None, batches=None):
+def fitted(folder=None, *, spec=SPEC, stop=None, evaluate=None, batches=None, record=None):
     plan = train.plan(spec, N)
 
     def batch(step, rank, world):
@@ -53,7 +61,7 @@ def fitted(folder=None, *, spec=SPEC, stop=None, evaluate=None, batches=None):
         run = runs.open(folder, spec, verb="contrast.pretrain", source="x", fingerprint="0")
     model = train.fit(
         network(), batch, loss, spec=spec, plan=plan, run=run,
-        on_step=on_step, evaluate=evaluate,
+        on_step=on_step, evaluate=evaluate, record=record,
     )  # fmt: skip
     return model, run
 
@@ -212,3 +220,172 @@ def test_a_classifier_learns_bright_from_dark():
     )
     logits = train.predict(model, images[56:], size=8)
     assert (logits.argmax(1).numpy() == y[56:]).all()
+
+
+def test_the_record_tells_every_score_also_after_a_resume(tmp_path):
+    spec = replace(SPEC, keep="best")
+    scores = {6: 0.9, 12: 0.1, 15: 0.9}
+
+    def evaluate(model, step):
+        return {"score": scores[step]}
+
+    whole, resumed = {}, {}
+    fitted(tmp_path / "whole", spec=spec, evaluate=evaluate, record=whole)
+    with pytest.raises(Stop):
+        fitted(tmp_path / "broken", spec=spec, stop=13, evaluate=evaluate)
+    fitted(tmp_path / "broken", spec=spec, evaluate=evaluate, record=resumed)
+    assert whole["scores"] == resumed["scores"] == scores
+
+
+def test_seconds_are_of_all_sittings(tmp_path):
+    with pytest.raises(Stop):
+        fitted(tmp_path / "a", stop=9)
+    path = tmp_path / "a" / "state.ckpt"
+    state = torch.load(path)
+    assert 0 < state["seconds"] < 1000
+    torch.save(state | {"seconds": 1000.0}, path)
+    record = {}
+    fitted(tmp_path / "a", record=record)
+    assert 1000 < record["seconds"] < 1100
+
+
+@pytest.mark.parametrize("keep", ["last", "best"])
+def test_a_checkpoint_of_before_scores_and_seconds_goes_on(tmp_path, keep):
+    spec = replace(SPEC, keep=keep)
+    whole, _ = fitted(tmp_path / "whole", spec=spec, evaluate=knn_like)
+    with pytest.raises(Stop):
+        fitted(tmp_path / "a", spec=spec, stop=9, evaluate=knn_like)
+    path = tmp_path / "a" / "state.ckpt"
+    state = torch.load(path)
+    torch.save({name: value for name, value in state.items() if name not in ("scores", "seconds")}, path)
+    record = {}
+    resumed, _ = fitted(tmp_path / "a", spec=spec, evaluate=knn_like, record=record)
+    assert_same(weights(whole), weights(resumed))
+    assert list(record["scores"]) == [6, 12, 15]  # the first from the log
+    assert record["seconds"] < 100
+
+
+def test_best_without_anything_to_judge_by_is_refused():
+    with pytest.raises(ValueError, match="needs evaluate"):
+        fitted(spec=replace(SPEC, keep="best"))
+    with pytest.raises(ValueError, match="fit_classifier: validation"):
+        bright_from_dark(spec=replace(SPEC, keep="best"))
+
+
+def test_numbers_are_only_made_at_steps_that_are_logged(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "LINES", 5)
+    made = []
+
+    def loss(model, items):
+        return F.cross_entropy(model(items[0]), items[1]), {"lazy": lambda: made.append(1) or torch.tensor(0.5)}
+
+    run = runs.open(tmp_path / "a", SPEC, verb="contrast.pretrain", source="x", fingerprint="0")
+    train.fit(network(), lambda s, r, w: (X[:8], Y[:8]), loss, spec=SPEC, plan=train.plan(SPEC, N), run=run)
+    logged = [line["lazy"] for line in run.metrics if line["kind"] == "train"]
+    assert logged == [0.5] * 6  # every third of 15 steps, and the last
+    assert len(made) == 6
+
+
+class Spy(images.Rows):
+    """Rows that note how many were taken at a time."""
+
+    def __init__(self, base, index):
+        super().__init__(base, index)
+        self.taken = []
+
+    def __getitem__(self, item):
+        out = super().__getitem__(item)
+        self.taken.append(len(out))
+        return out
+
+
+def bright_from_dark(*, spec, channels=None, validation=None, of=1):
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    x = (rng.integers(0, 100, (300, 8, 8, of)) + 120 * y[:, None, None, None]).astype(np.uint8)
+    rows = Spy(x, np.arange(300))
+    held = Spy(x, np.arange(299, -1, -1))
+    takes = channels or of
+    encoder = nn.Sequential(nn.Conv2d(takes, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    encoder.dim = 4
+    classifier = train.fit_classifier(
+        encoder, rows, y, spec=spec, size=8, classes=2, channels=channels,
+        validation=(held, y[::-1].copy()) if validation else None,
+    )  # fmt: skip
+    return classifier, rows, held, x
+
+
+@pytest.mark.parametrize(("of", "channels"), [(1, 3), (3, 1), (3, None)])
+def test_no_more_than_a_batch_of_pictures_is_in_memory(of, channels):
+    spec = replace(SPEC, epochs=1, keep="best")
+    classifier, rows, held, x = bright_from_dark(spec=spec, channels=channels, validation=True, of=of)
+    assert max(rows.taken) == 8
+    assert max(held.taken) == 256
+    predicted = train.predict(classifier, held, size=8, channels=channels, batch_size=50)
+    assert max(held.taken[-6:]) == 50
+    whole = train.of_channels(x[::-1].copy(), channels)
+    assert torch.allclose(predicted, train.predict(classifier, whole, size=8), atol=1e-6)
+
+
+def test_channels_are_repeated_or_weighted_and_rounded_picture_by_picture():
+    x = np.random.default_rng(0).integers(0, 256, (20, 7, 7, 3), dtype=np.uint8)
+    grey = train.of_channels(x, 1)
+    slow = [round(0.2989 * float(r) + 0.587 * float(g) + 0.114 * float(b)) for r, g, b in x.reshape(-1, 3)]
+    assert np.array_equal(grey.reshape(-1), slow)
+    assert np.array_equal(grey[3:4], train.of_channels(x[3:4], 1))
+    assert np.array_equal(train.of_channels(grey, 3), np.concatenate([grey] * 3, axis=3))
+    assert train.of_channels(x, 3) is x
+    assert train.of_channels(x, None) is x
+
+
+def one_of_two(folder):
+    """What a process of two sees: the weights it ends with, what was logged, and where Ctrl-C on process 1 stops it."""
+    rank = int(os.environ["RANK"])
+    spec = replace(SPEC, keep="best", save_every=1000)
+    scores = {6: 0.9, 12: 0.1, 15: 0.2}
+    steps = []
+
+    def batch(step, rank, world):
+        index = torch.from_numpy(train.plan(spec, N).index(step, rank, world))
+        return X[index], Y[index]
+
+    def loss(model, items):
+        return F.cross_entropy(model(items[0]), items[1]), {"of rank": rank, "lazy": lambda: torch.tensor(2.0 * rank)}
+
+    def on_step(step):
+        steps.append(step)
+        if rank == 1 and step == 3 and not (folder / "interrupted").exists():
+            (folder / "interrupted").touch()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def fit(name):
+        with train.first_process_first(spec):
+            run = runs.open(folder / name, spec, verb="contrast.pretrain", source="x", fingerprint="0")
+        return train.fit(
+            network(), batch, loss, spec=spec, plan=train.plan(spec, N), run=run, on_step=on_step,
+            evaluate=lambda model, step: {"score": scores[step]},
+        )  # fmt: skip
+
+    try:
+        fit("broken")
+    except KeyboardInterrupt:
+        stopped = list(steps)
+    resumed = fit("broken")
+    torch.save({"stopped": stopped, "resumed": weights(resumed), "whole": weights(fit("whole"))}, folder / f"{rank}.pt")
+
+
+def test_two_processes_stop_together_log_alike_and_end_with_the_same_weights(tmp_path):
+    line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", __file__, tmp_path]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    a, b = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert a["stopped"] == b["stopped"] == [1, 2, 3, 4]  # process 1 was asked at the end of step 3
+    for one in (a, b):
+        assert_same(one["resumed"], a["whole"])
+        assert_same(one["whole"], a["whole"])
+    logged = [line for line in runs.read(tmp_path / "whole").metrics if line["kind"] == "train"]
+    assert {(line["of rank"], line["lazy"]) for line in logged} == {(0.5, 1.0)}
+
+
+if __name__ == "__main__":
+    one_of_two(Path(sys.argv[1]))

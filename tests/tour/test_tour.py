@@ -1,9 +1,11 @@
 """The tour, with fewer steps than a person gets."""
 
+import tomllib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tomli_w
 
 from edubba import cli
 from edubba.core import catalogue
@@ -44,6 +46,7 @@ def test_the_tour_ends_with_a_report_and_says_when_it_was_measured(short, capsys
     assert page.count(">In short</h2>") == 1  # the answer, once, before the evidence
     assert "a linear classifier on the learned features" in page
     assert 'src="http' not in page
+    assert "Oracle-MNIST&#39;s (Apache-2.0; Wang and Deng 2024).</p>" in page
     first = (short / "demo/contrast/results.json").read_bytes()
 
     assert cli.run(["demo", "contrast"]) == 0
@@ -53,3 +56,25 @@ def test_the_tour_ends_with_a_report_and_says_when_it_was_measured(short, capsys
     assert cli.run(["demo", "--fresh"]) == 0
     assert "measured on" not in capsys.readouterr().out
     assert (short / "demo/contrast/results.json").read_bytes() != first
+
+
+def test_measured_is_said_of_a_whole_chapter_only_and_another_versions_folder_names_the_way_out(short, capsys):
+    assert cli.run(["demo"]) == 0
+    probe = short / "demo/contrast/probe"
+    results = (probe / "results.json").read_bytes()
+    (probe / "results.json").unlink()
+    capsys.readouterr()
+    assert cli.run(["demo"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("contrast: learning from pictures, about 3 minutes on 2 cores\n")
+    assert "measured on" not in out
+    assert (probe / "results.json").read_bytes() != results
+
+    spec = tomllib.loads((probe / "spec.toml").read_text())
+    spec["contrast"]["probe"]["k"] = 7
+    (probe / "spec.toml").write_text(tomli_w.dumps(spec))
+    assert cli.run(["demo"]) == 1
+    said = "demo/contrast/probe began with other settings (k was 7, is 20): --fresh measures again, -o takes another folder"
+    assert capsys.readouterr().err == f"edubba: {said}\n"
+    assert cli.run(["demo", "--fresh"]) == 0
+    assert not list((short / "demo").rglob("lock*"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from edubba.contrast.pretraining import build, held_out, step_functions
 from edubba.contrast.spec import Pretrain
-from edubba.core import images, streams, train
+from edubba.core import images, sources, streams, tables, train
 
 
 class Forecast(NamedTuple):
@@ -34,6 +34,8 @@ def forecast(source: Any, spec: Pretrain = Pretrain()) -> Forecast:
     n = found.n
     if found.decoded:  # then the splits are known at once
         n = int((~held_out(images.open(source, size=spec.image_size or None))).sum())
+    else:
+        n -= _held_out_names(source)
     n = min(spec.limit or n, n)
     threads = train.use_threads(spec.threads)
     plan = train.plan(spec, n)
@@ -55,6 +57,19 @@ def forecast(source: Any, spec: Pretrain = Pretrain()) -> Forecast:
         cached=found.decoded, memory_gb=_memory(), steps=plan.steps,
         minutes=plan.steps * float(np.median(np.diff(times)[1:])) / 60, precision=train.precision_of(spec), threads=threads,
     )  # fmt: skip
+
+
+def _held_out_names(source: Any) -> int:
+    """How many files are of the validation and test splits by the source's own table or folders, unreadable ones too."""
+    found = sources.find(source)
+    if isinstance(found, sources.Arrays):
+        split = found.split
+    elif (table := found.labels_csv()) is not None:
+        split = tables.read_labels(f"{found.name}/labels.csv", content=table).split
+    else:  # as `images.open` does it
+        tops = [name.split("/")[0].lower() if "/" in name else "" for name in found.names]
+        split = [tables.SPLITS[top] for top in tops] if all(top and top in tables.SPLITS for top in tops) else None
+    return 0 if split is None else int(np.isin(split, ["validation", "test"]).sum())
 
 
 def _memory() -> float | None:

@@ -4,6 +4,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,9 @@ def step_functions(
     def loss(model: nn.Module, both: Tensor) -> tuple[Tensor, dict[str, Any]]:
         z1, z2 = model(both).chunk(2)
         value = objective(z1, z2, temperature=spec.temperature)
-        numbers: dict[str, Any] = {"contrastive_accuracy": losses.contrastive_accuracy(z1.detach(), z2.detach())}
+        numbers: dict[str, Any] = {
+            "contrastive_accuracy": partial(losses.contrastive_accuracy, z1.detach(), z2.detach())
+        }
         if floor is not None:
             numbers |= {"floor": floor, "excess": value.detach() - floor}
         return value, numbers
@@ -140,7 +143,7 @@ def pretrain(
     UserError
         Nothing to learn from, or the folder holds another run.
     """
-    began = time.time()
+    began = time.perf_counter()
     with train.first_process_first(spec):
         pictures = images.open(source, size=spec.image_size or None)
         size = pictures.size
@@ -153,36 +156,39 @@ def pretrain(
         )
     if run.done:
         return run
-    mean, std = moments(learned.x, seed=spec.seed)
-    facts = run.resolve(
-        image_size=size, mean=mean, std=std, n=len(rows), channels=pictures.channels, steps=plan.steps,
-        batch_size=plan.batch_size, views=to_table(spec.views.resolve(size)),
-    )  # fmt: skip
-    if run.writes and pictures.skipped:
-        images.write_skipped(run.path / "skipped.csv", pictures.skipped)
-    network = build(spec, channels=pictures.channels, size=size, mean=facts["mean"], std=facts["std"])
-    batch, loss = step_functions(spec, learned, plan, size=size, device=train.device_of(spec))
-
-    def evaluate(model: Any, step: int) -> dict[str, Any]:
-        numbers = watch.measure(
-            model.encoder, model.head, watched, size=size, views_spec=spec.views.resolve(size), seed=spec.seed
-        )
-        recent = [line["loss"] for line in run.metrics if line["kind"] == "train"][-20:]
-        words = watch.warn(
-            numbers, width=spec.head_dim, watched=len(watched.query), loss=float(np.mean(recent)) if recent and None not in recent else None,
-            n=plan.batch_size, objective=spec.objective, epoch=step / plan.steps_per_epoch, share=step / plan.steps,
+    with closing(run):
+        mean, std = moments(learned.x, seed=spec.seed)
+        facts = run.resolve(
+            image_size=size, mean=mean, std=std, n=len(rows), channels=pictures.channels, steps=plan.steps,
+            batch_size=plan.batch_size, views=to_table(spec.views.resolve(size)),
         )  # fmt: skip
-        known = {line["what"] for line in run.metrics if line["kind"] == "warn"}
-        for what in words.keys() - known:
-            print(f"warning: {words[what]}", file=sys.stderr, flush=True)
-            run.log(kind="warn", step=step, what=what, words=words[what])
-        return numbers | ({"score": numbers["knn"]} if numbers["knn"] is not None else {})
+        if run.writes and pictures.skipped:
+            images.write_skipped(run.path / "skipped.csv", pictures.skipped)
+        network = build(spec, channels=pictures.channels, size=size, mean=facts["mean"], std=facts["std"])
+        batch, loss = step_functions(spec, learned, plan, size=size, device=train.device_of(spec))
 
-    trained = train.fit(
-        network, batch, loss, spec=spec, plan=plan, run=run, evaluate=evaluate, on_step=on_step, what="pretraining"
-    )  # fmt: skip
-    if run.writes:
-        _finish(run, spec, trained, pictures, rows, watched, seconds=time.time() - began)
+        def evaluate(model: Any, step: int) -> dict[str, Any]:
+            numbers = watch.measure(
+                model.encoder, model.head, watched, size=size, views_spec=spec.views.resolve(size), seed=spec.seed
+            )
+            recent = [line["loss"] for line in run.metrics if line["kind"] == "train"][-20:]
+            words = watch.warn(
+                numbers, width=spec.head_dim, watched=len(watched.query), loss=float(np.mean(recent)) if recent and None not in recent else None,
+                n=plan.batch_size, objective=spec.objective, epoch=step / plan.steps_per_epoch, share=step / plan.steps,
+            )  # fmt: skip
+            known = {line["what"] for line in run.metrics if line["kind"] == "warn"}
+            for what in words.keys() - known:
+                print(f"warning: {words[what]}", file=sys.stderr, flush=True)
+                run.log(kind="warn", step=step, what=what, words=words[what])
+            return numbers | ({"score": numbers["knn"]} if numbers["knn"] is not None else {})
+
+        record: dict[str, Any] = {}
+        trained = train.fit(
+            network, batch, loss, spec=spec, plan=plan, run=run, evaluate=evaluate, on_step=on_step, record=record,
+            began=began, what="pretraining",
+        )  # fmt: skip
+        if run.writes:
+            _finish(run, spec, trained, pictures, rows, watched, record)
     return run
 
 
@@ -208,21 +214,26 @@ def _fingerprint(pictures: images.Pictures, spec: Pretrain) -> str:
 
 def _finish(
     run: Run, spec: Pretrain, network: Network, pictures: images.Pictures, rows: np.ndarray, watched: watch.Watched,
-    *, seconds: float,
+    record: dict[str, Any],
 ) -> None:  # fmt: skip
+    trained_at = time.perf_counter()
     run.seen(pictures.hash[rows].tolist())
     _figures(run, spec, network.encoder, pictures, rows)
     models.save(run.path / "model", network.encoder, _card(run, spec, network.encoder, pictures))
     choices = []
     if spec.keep == "best":
+        scores: dict[int, float] = record["scores"]
+        best = max(scores, key=scores.__getitem__)
         choices.append({
-            "name": "weights", "value": "the best step", "candidates": "every evaluation", "metric": "kNN accuracy",
-            "split": "validation",
+            "name": "weights", "value": best, "score": scores[best],
+            "candidates": [f"{step}: {score:.4f}" for step, score in scores.items()],
+            "metric": "kNN accuracy at the step", "split": "validation",
         })  # fmt: skip
     said = [line["words"] for line in run.metrics if line["kind"] == "warn"]
     if run.resolved["batch_size"] < spec.batch_size:
         n = run.resolved["n"]
         said.append(f"batches held {run.resolved['batch_size']} pictures, not {spec.batch_size}: there are only {n}")
+    seconds = record["seconds"] + time.perf_counter() - trained_at
     results = _results(run, spec, pictures.source, watched, seconds)
     run.finish(results, choices=choices, warnings=said, skipped=len(pictures.skipped))
 
@@ -248,9 +259,6 @@ def _results(run: Run, spec: Pretrain, source: str, watched: watch.Watched, seco
     trained = [line for line in metrics if line["kind"] == "train"]
     last = next(line for line in reversed(metrics) if line["kind"] == "eval")
     end = trained[-max(1, len(trained) // 50) :]
-    # the clock of all the run's sittings: a gap of more than a minute between lines is a pause
-    gaps = np.diff([line["time"] for line in metrics])
-    seconds = max(seconds, float(gaps[gaps < 60].sum()))
     made = partial(result, unit="picture", seed=spec.seed, data=source, seconds=seconds)
     in_training = partial(made, n=run.resolved["n"], split="train")
     tail = "mean of the last 2 % of steps"

@@ -4,6 +4,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +16,12 @@ from scipy.special import softmax
 
 from edubba.contrast.features import Encoder, features, knn, load_encoder
 from edubba.contrast.pretraining import thumbnails
-from edubba.contrast.spec import Probe
-from edubba.core import calibration, encoders, files, images, runs, stats, tables, train
+from edubba.contrast.spec import Probe, Probed
+from edubba.core import calibration, encoders, files, images, models, runs, stats, tables, train
 from edubba.core.errors import UserError
 from edubba.core.runs import Run
 from edubba.core.settings import Views
-from edubba.core.spec import from_table
+from edubba.core.spec import differences, from_table
 from edubba.core.stats import Result, result
 
 L2 = (0.003, 0.01, 0.03, 0.1, 0.3)  # per labelled picture, on standardised features
@@ -145,34 +146,33 @@ def _logits(f: Callable[[np.ndarray], np.ndarray], task: Task, x: np.ndarray) ->
 def network(
     task: Task, encoder: Encoder, setting: Setting, draw: int, spec: Probe, *, views: Views, fresh: bool
 ) -> dict[str, np.ndarray]:
-    """Logits of a network trained on the labels: from first weights, or from the pretrained ones."""
+    """What a network trained on the labels says, from first weights or from the pretrained ones.
+
+    Returns
+    -------
+    `validation` and `test`: logits; `step` and `score`: the looks while training, and the accuracy on validation there.
+    """
     rows = setting.rows[draw]
     fit = replace(spec.fit, seed=spec.seed + draw)
     one_epoch = max(1, len(rows) // min(fit.batch_size, len(rows)))
-    fit = replace(fit, epochs=max(fit.epochs, -(-spec.fewest_steps // one_epoch)), evaluate_every=0)
+    fit = replace(fit, epochs=max(fit.epochs, -(-spec.fewest_steps // one_epoch)))
     model = encoders.twin(encoder.bundle.card, seed=fit.seed)
     if not fresh:
         model.load_state_dict({name: tensor.cpu() for name, tensor in encoder.network.state_dict().items()})
         fit = replace(fit, lr=fit.lr / 4)
-    x = task.pictures.x
+    learned, held = task.pictures.take(rows), task.pictures.take(task.validation)
+    record: dict[str, Any] = {}
     classifier = train.fit_classifier(
-        model, _channels(x[rows], encoder.channels), task.y[rows], spec=fit, size=encoder.size, classes=len(task.classes),
-        validation=(_channels(x[task.validation], encoder.channels), task.y[task.validation]), views=views,
-        shape_hw=task.pictures.shape_hw[rows],
-        what=f"{'from scratch' if fresh else 'fine-tuning'}, {setting.name} labels, draw {draw + 1}",
+        model, learned.x, task.y[rows], spec=fit, size=encoder.size, classes=len(task.classes),
+        validation=(held.x, task.y[task.validation]), views=views, shape_hw=learned.shape_hw, channels=encoder.channels,
+        record=record, what=f"{'from scratch' if fresh else 'fine-tuning'}, {setting.name} labels, draw {draw + 1}",
     )  # fmt: skip
-    return {
-        part: train.predict(classifier, _channels(x[index], encoder.channels), size=encoder.size).numpy()
-        for part, index in (("validation", task.validation), ("test", task.test))
+    logits = {
+        part: train.predict(classifier, some.x, size=encoder.size, channels=encoder.channels).numpy()
+        for part, some in (("validation", held), ("test", task.pictures.take(task.test)))
     }
-
-
-def _channels(x: np.ndarray, channels: int) -> np.ndarray:
-    if x.shape[3] == channels:
-        return np.ascontiguousarray(x)
-    if channels == 3:
-        return np.repeat(x, 3, axis=3)
-    return np.rint(x @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)[..., None]
+    scores: dict[int, float] = record["scores"]
+    return logits | {"step": np.array([*scores]), "score": np.array([*scores.values()])}
 
 
 def prepare(
@@ -201,6 +201,11 @@ def prepare(
             f"all {len(pictures)} labelled pictures of {pictures.source} are {str(classes[0])!r}: a probe needs two classes"
         )
     splits = _splits(pictures, spec.seed)
+    if len(learned := np.unique(y[splits.train])) < 2:
+        raise UserError(
+            f"all {len(splits.train)} train pictures of {pictures.source} are {str(classes[learned[0]])!r}: a probe needs"
+            " two classes to learn from, so mend the split column"
+        )
     h = features(encoder, pictures)
     small = None
     if "pixels" in spec.methods:
@@ -258,50 +263,66 @@ def probe(
     Results named `method/labels/accuracy`, `linear-scratch/labels/accuracy`, `method/all/recall/class` and
     `linear/all/...`. Intervals are 95 % bootstrap over groups, or over pictures where no group is known. Nothing is
     chosen on test.
+
+    Raises
+    ------
+    UserError
+        The pictures cannot be probed, a setting cannot be, or the folder holds another probe.
     """
-    began = time.time()
+    began = time.perf_counter()
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UserError("a probe runs in one process: start it without torchrun")
     for name in ("draws", "k", "fewest_steps"):
         if getattr(spec, name) < 1:
             raise UserError(f"--{name.replace('_', '-')} {getattr(spec, name)}: at least 1 is needed")
+    for name, why in (("seed", "the probe's --seed counts"), ("save_every", "a network is kept when it is done")):
+        if getattr(spec.fit, name):
+            raise UserError(f"--fit.{name.replace('_', '-')} {getattr(spec.fit, name)}: leave it out, {why}")
     path = Path(run.path if isinstance(run, Run) else run)
     encoder = load_encoder(path, allow_code=allow_code).to(train.device_of(spec.fit))
     task, said, skipped = prepare(encoder, source, labels, group, spec)
-    folder = runs.open(
-        out or path / "probe", spec, verb="contrast.probe", source=task.pictures.source,
-        fingerprint=_fingerprint(task, encoder),
-    )  # fmt: skip
+    folder = _open(Path(out or path / "probe"), path, spec, task, encoder, labels, group)
     if folder.done:
         return folder.results
-    if skipped:
-        images.write_skipped(folder.path / "skipped.csv", skipped)
-    threads = train.use_threads(spec.fit.threads)
-    folder.resolve(
-        threads=threads, precision=train.precision_of(spec.fit), n=len(task.pictures), classes=len(task.classes)
-    )
-    views = spec.views if spec.views != Views() else _views_of(path)
-    methods = [*spec.methods, *(["finetune"] if spec.full and "finetune" not in spec.methods else [])]
-    found, left_out = settings(task, spec)
-    said += left_out
-    folder.resolve(
-        labels={s.name: round(float(np.mean([len(rows) for rows in s.rows])) / len(task.classes), 2) for s in found}
-    )
-    answers: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
-    choices: list[dict[str, Any]] = []
-    for setting in found:
-        for method in methods:
-            answers[method, setting.name] = _answer(method, setting, task, encoder, spec, views, folder, choices)
-    seen = _seen(path, task)
-    if seen:
-        said.append(
-            f"{seen} of {len(task.test)} test pictures were learned from without labels: the figures flatter; hold some out"
-            " of the pretraining with a split column"
+    with closing(folder):
+        if skipped:
+            images.write_skipped(folder.path / "skipped.csv", skipped)
+        threads = train.use_threads(spec.fit.threads)
+        folder.resolve(
+            threads=threads, precision=train.precision_of(spec.fit), n=len(task.pictures), classes=len(task.classes)
         )
-    split = f"test ({seen} of {len(task.test)} seen without labels)" if seen else "test"
-    results = _results(task, answers, spec, split=split, seconds=time.time() - began)
-    _figures(folder, task, answers)
-    folder.finish(results, choices=choices, warnings=said, skipped=len(skipped))
+        earlier = sum(float(_piece(made).get("seconds", 0)) for made in (folder.path / "pieces").glob("*.npz"))
+        origin = _origin(path, encoder)
+        views = spec.views or _views_of(origin)
+        if origin is None and spec.views is None:
+            said.append(
+                f"{path} does not tell the views of its pretraining: those of photos were taken, --views.preset chooses"
+            )
+        methods = [*spec.methods, *(["finetune"] if spec.full and "finetune" not in spec.methods else [])]
+        found, left_out = settings(task, spec)
+        said += left_out
+        folder.resolve(
+            labels={s.name: round(float(np.mean([len(rows) for rows in s.rows])) / len(task.classes), 2) for s in found}
+        )
+        answers: dict[tuple[str, str], list[dict[str, np.ndarray]]] = {}
+        choices: list[dict[str, Any]] = []
+        for setting in found:
+            for method in methods:
+                answers[method, setting.name] = _answer(method, setting, task, encoder, spec, views, folder, choices)
+        seen = _seen(origin, task)
+        if seen is None:
+            said.append(
+                f"it is unknown whether test pictures were learned from without labels: {path} comes without the list of its run"
+            )
+        if seen:
+            said.append(
+                f"{seen} of {len(task.test)} test pictures were learned from without labels: the figures flatter; hold some out"
+                " of the pretraining with a split column"
+            )
+        split = f"test ({seen} of {len(task.test)} seen without labels)" if seen else "test"
+        results = _results(task, answers, spec, split=split, seconds=earlier + time.perf_counter() - began)
+        _figures(folder, task, answers)
+        folder.finish(results, choices=choices, warnings=said, skipped=len(skipped))
     return results
 
 
@@ -321,8 +342,8 @@ def _answer(
         assert x is not None
         found = linear(task, x, setting, more=more if on_h else None)
         choices.append({
-            "name": f"{method}/{setting.name}", "value": found.chosen, "candidates": [f"{name}: {a:.3f}" for name, a in found.accuracy.items()],
-            "metric": "accuracy",
+            "name": f"{method}/{setting.name}", "value": found.chosen, "score": found.accuracy[found.chosen],
+            "candidates": [f"{name}: {a:.3f}" for name, a in found.accuracy.items()], "metric": "accuracy",
             "split": "validation",
         })  # fmt: skip
         return found.logits
@@ -336,19 +357,61 @@ def _answer(
             )
             for rows in setting.rows
         ]
-    out = []
+    pieces = []
     for draw in range(len(setting.rows)):
-        piece = folder.path / "pieces" / f"{method}-{setting.name}-{draw}.npz"
-        if not piece.exists():
-            logits = network(task, encoder, setting, draw, spec, views=views, fresh=method == "scratch")
-            files.write_npz(piece, logits)
-        with np.load(piece, allow_pickle=False) as kept:
-            out.append({name: kept[name] for name in ("validation", "test")})
-    choices.append({
-        "name": f"{method}/{setting.name}/step", "value": "best of each draw", "candidates": "ten steps of the training",
-        "metric": "accuracy", "split": "validation" if spec.fit.keep == "best" else "none",
-    })  # fmt: skip
-    return out
+        file = folder.path / "pieces" / f"{method}-{setting.name}-{draw}.npz"
+        if not file.exists():
+            began = time.perf_counter()
+            said = network(task, encoder, setting, draw, spec, views=views, fresh=method == "scratch")
+            files.write_npz(file, said | {"seconds": np.array(time.perf_counter() - began)})
+        pieces.append(_piece(file))
+    if spec.fit.keep == "best":
+        choices.append(_steps(f"{method}/{setting.name}/step", pieces))
+    return pieces
+
+
+def _piece(file: Path) -> dict[str, np.ndarray]:
+    """What is kept of one network: from `network`, and the seconds it took."""
+    with np.load(file, allow_pickle=False) as kept:
+        return dict(kept)
+
+
+def _steps(name: str, pieces: list[dict[str, np.ndarray]]) -> dict[str, Any]:
+    """The step that was kept of each draw; pieces of edubba 0.1.0.dev0 do not tell."""
+    told = [piece for piece in pieces if "score" in piece]
+    best = [int(piece["score"].argmax()) for piece in told]  # the first of the highest, as `train.fit` keeps
+    return {
+        "name": name,
+        "value": [int(piece["step"][i]) for piece, i in zip(told, best, strict=True)] if told else "unknown",
+        "score": [round(float(piece["score"][i]), 4) for piece, i in zip(told, best, strict=True)],
+        "candidates": [[f"{k}: {a:.3f}" for k, a in zip(p["step"], p["score"], strict=True)] for p in told],
+        "metric": "accuracy", "split": "validation",
+    }  # fmt: skip
+
+
+def _open(out: Path, run: Path, spec: Probe, task: Task, encoder: Encoder, labels: Any, group: str | None) -> Run:
+    """The folder of the probe. By contents it is decided whether it goes on, by name it is said what is another."""
+    table = str(labels) if isinstance(labels, str | Path) else None
+    asked = Probed(**vars(spec), run=str(run), labels=table, group=group)
+    fingerprint, weights = _fingerprint(task, encoder), encoder.bundle.card["files"][models.WEIGHTS]
+    before = runs.read(out) if (out / "spec.toml").exists() else None
+    if before is not None and before.verb == "contrast.probe":
+        was = {name: before.settings.get(name) for name in ("run", "labels", "group")}
+        if before.resolved["source_fingerprint"] == fingerprint:
+            asked = replace(asked, **was)  # files may have moved
+            if was["run"] is None and spec.views is None:  # edubba 0.1.0.dev0 recorded it so
+                asked = replace(asked, views=Views())
+        elif was["run"] is not None:
+            was |= {"encoder": before.resolved.get("encoder", "")[:12]}
+            now = {"run": asked.run, "labels": asked.labels, "group": asked.group, "encoder": weights[:12]}
+            known = ({k: v for k, v in names.items() if v} for names in (was, now))
+            if different := differences(*known):
+                raise runs.OtherRun(
+                    f"{out} began with other settings ({'; '.join(different)})", "use those, or another folder with -o"
+                )
+    folder = runs.open(out, asked, verb="contrast.probe", source=task.pictures.source, fingerprint=fingerprint)
+    folder.resolve(encoder=weights)
+    return folder
 
 
 def _fingerprint(task: Task, encoder: Encoder) -> str:
@@ -360,19 +423,27 @@ def _fingerprint(task: Task, encoder: Encoder) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _views_of(path: Path) -> Views:
-    if not (path / "spec.toml").exists():
+def _origin(path: Path, encoder: Encoder) -> Path | None:
+    """The run folder of the pretraining: the one given, or where a bundle's card says that it is, if it is still there."""
+    if (path / "spec.toml").exists():
+        return path
+    seen = (encoder.bundle.card.get("data") or {}).get("seen")
+    return (path / seen).parent if seen and (path / seen).exists() else None
+
+
+def _views_of(origin: Path | None) -> Views:
+    if origin is None or not (origin / "spec.toml").exists():
         return Views()
-    return from_table(Views, runs.read(path).settings["views"])
+    return from_table(Views, runs.read(origin).settings["views"])
 
 
-def _seen(path: Path, task: Task) -> int:
+def _seen(origin: Path | None, task: Task) -> int | None:
+    """How many test pictures were learned from; None where nobody knows."""
     import gzip
 
-    kept = path / "seen.txt.gz"
-    if not kept.exists():
-        return 0
-    seen = set(gzip.decompress(kept.read_bytes()).decode().split("\n"))
+    if origin is None or not (origin / "seen.txt.gz").exists():
+        return None
+    seen = set(gzip.decompress((origin / "seen.txt.gz").read_bytes()).decode().split("\n"))
     return sum(h in seen for h in task.pictures.hash[task.test].tolist())
 
 

@@ -60,8 +60,21 @@ class Probe:
             epochs=40, batch_size=128, lr=2e-3, warmup_epochs=2.0, weight_decay=0.05, keep="best"
         )
     )
-    """how the twin from scratch and the fine-tuned network are trained"""
+    """how the twin from scratch and the fine-tuned network are trained. Not its seed: that of the probe counts; nor
+    save_every: each network is kept when it is done"""
     fewest_steps: int = 1000
     """steps that the twin and the fine-tuned network get at least: fifty pictures need more epochs than five thousand"""
-    views: Views = field(default_factory=Views)
-    """views for the twin and the fine-tuned network; left out: those of the pretraining"""
+    views: Views | None = None
+    """views for the twin, the fine-tuned network and the linear probe; left out: those of the pretraining"""
+
+
+@dataclass(frozen=True)
+class Probed(Probe):
+    """What the folder of a probe records: its settings, and what they were applied to besides the source."""
+
+    run: str | None = None
+    """the encoder's run folder or bundle, as typed"""
+    labels: str | None = None
+    """path of the table; None: the source's own labels, or an array"""
+    group: str | None = None
+    """column of the table"""

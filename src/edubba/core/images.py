@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, Shaped, UInt8
 
-from edubba.core import decoded, picture, sources, tables
+from edubba.core import decoded, files, picture, sources, tables
 from edubba.core.errors import UserError
 from edubba.core.picture import Skipped
 from edubba.core.sources import Archive, Arrays, Folder
@@ -221,7 +221,10 @@ def open_one(photo: str | Path, *, size: int) -> Pictures:
 
 def write_skipped(path: str | Path, skipped: Sequence[Skipped]) -> None:
     """The files that were left out as a csv table: file, reason, detail."""
-    with Path(path).open("w", newline="", encoding="utf-8", errors="surrogateescape") as out:
+    with (
+        files.replacing(Path(path)) as part,
+        part.open("w", newline="", encoding="utf-8", errors="surrogateescape") as out,
+    ):
         table = csv.writer(out, lineterminator="\n")
         table.writerow(("file", "reason", "detail"))
         table.writerows((s.file, s.reason, s.detail) for s in skipped)

@@ -7,6 +7,7 @@ results.json    {format: edubba.results/1, results, choices, warnings, skipped};
 figures.npz, seen.txt.gz, skipped.csv, model/, report.html
 """
 
+import atexit
 import gzip
 import json
 import math
@@ -28,10 +29,24 @@ from edubba.core.stats import Result
 FORMAT = "edubba.run/1"
 RESULTS = "edubba.results/1"
 NOT_OF_THE_RESULT = {"threads", "save_every", "device"}  # another choice of these goes on with the same run
+LOCKS: set[Path] = set()
+"""those that this process has taken"""
+
+
+class OtherRun(UserError):
+    """The folder holds another run than the one asked for; `what` says in which way."""
+
+    def __init__(self, what: str, way: str = "choose another folder with -o") -> None:
+        super().__init__(f"{what}: {way}")
+        self.what = what
 
 
 class Run:
-    """One run folder. Made by `open` and `read`."""
+    """One run folder. Made by `open` and `read`.
+
+    What `open` gave unfinished is locked until `finish`, `close` or the end of the process, by an error or Ctrl-C too;
+    `with contextlib.closing(run):` lets it go where the work ends and the process does not.
+    """
 
     def __init__(self, path: Path, *, verb: str, writes: bool = True) -> None:
         self.path = path
@@ -171,7 +186,7 @@ class Run:
     def close(self) -> None:
         """Let others write to this folder."""
         if self.writes:
-            (self.path / "lock").unlink(missing_ok=True)
+            _unlock(self.path / "lock")
 
 
 def _plain(value: Any) -> Any:
@@ -198,31 +213,37 @@ def open(path: str | Path, settings: Any, *, verb: str, source: str, fingerprint
 
     Raises
     ------
+    OtherRun
+        The folder holds another run; the fields that differ are named.
     UserError
-        The folder holds another run (the fields that differ are named), something else, or is in use.
+        The folder holds something else, or is in use.
     """
     path = Path(path)
     room, name = verb.split(".")
     writes = int(os.environ.get("RANK", "0")) == 0
     run = Run(path, verb=verb, writes=writes)
     asked = {"source": source} | spec.to_table(settings)
-    if (path / "spec.toml").exists():
-        _check_same(run, path, asked, fingerprint)
-        if writes and not run.done:
-            _lock(path)
-        return run
-    if writes and path.exists() and (not path.is_dir() or any(_strange(p) for p in path.iterdir())):
-        raise UserError(f"{path} exists and is not a run folder: choose another one with -o")
-    if writes:
+    begun = path / "spec.toml"
+    if not begun.exists():
+        if not writes:
+            return run
+        strange = path.exists() and (not path.is_dir() or any(_strange(p) for p in path.iterdir()))
+        if strange and not begun.exists():  # another process may have begun it by now
+            raise UserError(f"{path} exists and is not a run folder: choose another one with -o")
         path.mkdir(parents=True, exist_ok=True)
         _lock(path)
-        from edubba.core import machine
+        if not begun.exists():
+            from edubba.core import machine
 
-        resolved = {
-            "format": FORMAT, "created": datetime.now().isoformat(timespec="seconds"), "source_fingerprint": fingerprint,
-            "spec_fingerprint": spec.fingerprint(settings), **machine.facts(),
-        }  # fmt: skip
-        spec.write(path / "spec.toml", {room: {name: asked}, "resolved": resolved})
+            resolved = {
+                "format": FORMAT, "created": datetime.now().isoformat(timespec="seconds"), "source_fingerprint": fingerprint,
+                "spec_fingerprint": spec.fingerprint(settings), **machine.facts(),
+            }  # fmt: skip
+            spec.write(begun, {room: {name: asked}, "resolved": resolved})
+            return run
+    _check_same(run, path, asked, fingerprint)
+    if writes and not run.done:
+        _lock(path)
     return run
 
 
@@ -236,19 +257,19 @@ def _check_same(run: Run, path: Path, asked: dict[str, Any], fingerprint: str) -
     room, name = run.verb.split(".")
     if name not in tables.get(room, {}):
         there = next(f"{r}.{v}" for r in tables if r != "resolved" for v in tables[r])
-        raise UserError(f"{path} is a run of {there}, not of {run.verb}: choose another folder with -o")
+        raise OtherRun(f"{path} is a run of {there}, not of {run.verb}")
     if tables["resolved"]["format"] != FORMAT:
-        raise UserError(f"{path} has format {tables['resolved']['format']!r}, this edubba reads {FORMAT!r}")
+        raise OtherRun(f"{path} has format {tables['resolved']['format']!r}, and this edubba reads {FORMAT!r}")
     before = tables[room][name]
     if tables["resolved"]["source_fingerprint"] != fingerprint:
-        raise UserError(
-            f"{asked['source']} is not what {path} began with ({before['source']}): its files changed or it is another"
-            " source; choose another folder with -o"
+        raise OtherRun(
+            f"{asked['source']} is not what {path} began with ({before['source']}), as its files changed or it is another"
+            " source"
         )
     different = spec.differences(*(_of_the_result(table) for table in (before, asked)))
     if different:
-        raise UserError(
-            f"{path} began with other settings ({'; '.join(different)}): use those, or another folder with -o"
+        raise OtherRun(
+            f"{path} began with other settings ({'; '.join(different)})", "use those, or another folder with -o"
         )
 
 
@@ -257,33 +278,79 @@ def _of_the_result(table: dict[str, Any]) -> dict[str, Any]:
     return {k: _of_the_result(v) if isinstance(v, dict) else v for k, v in kept.items()}
 
 
+def _me() -> str:
+    return json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+
+
 def _lock(path: Path) -> None:
-    lock = path / "lock"
-    mine = {"pid": os.getpid(), "host": socket.gethostname()}
-    if lock.exists():
+    lock, heir = path / "lock", path / "lock.part"
+    if not _created(lock):
+        _check_gone(lock)
+        # of all who have found a dead owner, one at a time may look again and take its place
+        if not _created(heir):
+            raise UserError(_passing(heir))
         try:
-            owner: dict[str, Any] = json.loads(lock.read_text())
-        except json.JSONDecodeError:
-            owner = {"pid": -1, "host": mine["host"]}
-        if owner["host"] != mine["host"]:
-            raise UserError(
-                f"{path} is in use by process {owner['pid']} on {owner['host']}: if that machine is gone, delete {lock}"
-            )
-        if owner["pid"] != mine["pid"] and _alive(owner["pid"]):
-            raise UserError(
-                f"{path} is in use by process {owner['pid']}: wait for it, or choose another folder with -o"
-            )
-    files.write(lock, json.dumps(mine))
+            _check_gone(lock)
+            os.replace(heir, lock)
+        except BaseException:
+            heir.unlink(missing_ok=True)
+            raise
+    LOCKS.add(lock.absolute())
+
+
+def _created(lock: Path) -> bool:
+    """Make the file; only one of several processes can."""
+    try:
+        with lock.open("x") as file:
+            file.write(_me())
+    except FileExistsError:
+        return False
+    return True
+
+
+def _check_gone(lock: Path) -> None:
+    """Raise unless the lock is this process's own, or of one on this machine that is dead."""
+    try:
+        text = lock.read_text()
+        owner: dict[str, Any] = json.loads(text)
+    except (FileNotFoundError, json.JSONDecodeError):
+        raise UserError(_passing(lock)) from None
+    pid, host = owner["pid"], owner["host"]
+    if host != socket.gethostname():
+        raise UserError(f"{lock.parent} is in use by process {pid} on {host}: if that machine is gone, delete {lock}")
+    if text != _me() and _alive(pid):
+        raise UserError(
+            f"{lock.parent} is in use by process {pid}: wait for it, or choose another folder with -o; if that process is"
+            f" not edubba, delete {lock}"
+        )
+
+
+def _passing(lock: Path) -> str:
+    return f"{lock.parent} is just being taken or let go by another process: try again, and if that does not help, delete {lock}"
+
+
+def _unlock(lock: Path) -> None:
+    lock = lock.absolute()
+    # a forked child knows its parent's locks, too
+    if lock in LOCKS and lock.exists() and lock.read_text() == _me():
+        lock.unlink()
+    LOCKS.discard(lock)
+
+
+@atexit.register
+def _unlock_all() -> None:
+    for lock in list(LOCKS):
+        _unlock(lock)
 
 
 def _alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
+    if os.name == "nt":
+        return True  # os.kill(pid, 0) would send Ctrl-C there
     try:
         os.kill(pid, 0)
     except PermissionError:
         return True
-    except OSError:  # ProcessLookupError, or what Windows says instead
+    except ProcessLookupError:
         return False
     return True
 
@@ -309,6 +376,6 @@ def find(root: str | Path) -> list[Run]:
 def remove(path: str | Path) -> None:
     """Delete a run folder; nothing else is ever deleted."""
     run = read(path)
-    for lock in run.path.rglob("lock"):
-        _lock(lock.parent)
+    for folder in [run.path, *(lock.parent for lock in run.path.rglob("lock"))]:
+        _lock(folder)
     shutil.rmtree(run.path)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -175,6 +175,8 @@ def fit(
     run: Run | None = None,
     evaluate: Callable[[nn.Module, int], dict[str, Any]] | None = None,
     on_step: Callable[[int], None] | None = None,
+    record: dict[str, Any] | None = None,
+    began: float | None = None,
     what: str = "training",
 ) -> Model:
     """Train a network; go on from the run's checkpoint when there is one.
@@ -186,26 +188,37 @@ def fit(
     batch
         batch(step, rank, world): any nest of tensors, a pure function of its arguments; this makes resuming exact.
     loss
-        loss(model, batch): the scalar to minimise, and numbers to log (tensors or numbers).
+        loss(model, batch): the scalar to minimise, and numbers to log: numbers, tensors, or functions that return one
+        and are only called at steps that are logged. The mean over the processes is logged.
     plan
         How far to go, from the function `plan`.
     run
         Where to save, log and resume; None trains in memory.
     evaluate
         evaluate(model, step) on validation, in eval mode, with the averaged weights when there are any: numbers to
-        log. `score` (higher is better) decides what `keep="best"` keeps.
+        log. `score` (higher is better) decides what `keep="best"` keeps: the first of the highest.
     on_step
         Called after every step with its number; may raise.
+    record
+        Filled at the end with `scores`, {step: score} of the evaluations on process 0, and `seconds`; both of all the
+        sittings of a run.
+    began
+        time.perf_counter() when this sitting began, where `seconds` should count what went before; None: now.
     what
         Words before the progress bar.
 
     Raises
     ------
+    ValueError
+        `keep="best"` without `evaluate`.
     UserError
         The loss is no longer a number.
     KeyboardInterrupt
         Ctrl-C was pressed; the run was saved before.
     """
+    began = time.perf_counter() if began is None else began
+    if spec.keep == "best" and evaluate is None:
+        raise ValueError('keep="best" needs evaluate (fit_classifier: validation), which tells what is best')
     device, precision = device_of(spec), precision_of(spec)
     steps, steps_per_epoch = plan.steps, plan.steps_per_epoch
     if run is not None:
@@ -240,19 +253,24 @@ def fit(
         if average is not None:
             average.to(fabric.device)
         torch.manual_seed(spec.seed)  # for users' networks with dropout; ours draw by position
-        state: dict[str, Any] = {"step": 0, "best": None, "best_score": -math.inf}
+        state: dict[str, Any] = {"step": 0, "best": None, "best_score": -math.inf, "scores": {}, "seconds": 0.0}
         saved = run.load() if run is not None else None
-        if saved is not None:
-            state = {name: saved[name] for name in state}
+        if run is not None and saved is not None:
+            if "scores" not in saved:  # of edubba 0.1.0.dev0: the log knows them
+                saved["scores"] = {line["step"]: line["score"] for line in run.metrics if "score" in line}
+            state |= {name: saved[name] for name in state if name in saved}
             model.load_state_dict(saved["model"])
             optimizer.load_state_dict(saved["optimizer"])
             torch.set_rng_state(saved["rng"])
             if average is not None:
                 average.load_state_dict(saved["average"])
 
+        before_this = state["seconds"]
+
         def checkpoint() -> None:
             if run is not None:
                 rng = torch.get_rng_state()
+                state["seconds"] = before_this + time.perf_counter() - began
                 run.save(
                     state
                     | {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rng": rng}
@@ -266,6 +284,8 @@ def fit(
             shown.eval()
             with torch.no_grad():
                 numbers = evaluate(shown, step)
+            if "score" in numbers:
+                state["scores"][step] = float(numbers["score"])
             if spec.keep == "best" and numbers["score"] > state["best_score"]:
                 state["best_score"] = float(numbers["score"])
                 state["best"] = {k: v.detach().cpu().clone() for k, v in shown.state_dict().items()}
@@ -283,7 +303,7 @@ def fit(
             _first_interrupt_waits() as interrupted,
             progress.bar(what, steps, done=state["step"], unit="steps") as show,
         ):
-            saved_at = state["step"]
+            saved_at, words = state["step"], ""
             while state["step"] < steps:
                 step = state["step"]
                 net.train()
@@ -311,7 +331,14 @@ def fit(
                     norm = None
                 state["step"] = step + 1
                 if step % log_every == 0 or step + 1 == steps:
-                    number = float(fabric.all_reduce(value.detach(), reduce_op="mean"))
+                    numbers = {name: number() if callable(number) else number for name, number in numbers.items()}
+                    values = [value.detach(), *numbers.values()]
+                    values = torch.stack(
+                        [torch.as_tensor(v, dtype=torch.float64, device=fabric.device) for v in values]
+                    )
+                    number, *others = fabric.all_reduce(values, reduce_op="mean").tolist()
+                    numbers = dict(zip(numbers, others, strict=True))
+                    words = f"loss {number:.3f}"
                     if not math.isfinite(number):
                         raise UserError(
                             f"the loss is {number} at step {step + 1} of {steps}: lower --lr (now {peak:g}), lengthen"
@@ -326,10 +353,11 @@ def fit(
                             step=step + 1, epoch=(step + 1) / steps_per_epoch, loss=number, lr=lr,
                             **extra, **speed, **numbers,
                         )  # fmt: skip
-                show(step + 1, f"loss {float(value.detach()):.3f}")
+                show(step + 1, words)
                 if (step + 1) % evaluate_every == 0 or step + 1 == steps:
                     look(step + 1)
-                stop = interrupted() and last_of_group  # inside a group the gradients so far would be lost
+                # inside a group the gradients so far would be lost
+                stop = last_of_group and _any_process(fabric, interrupted())
                 due = (step + 1) // save_every > saved_at // save_every
                 if last_of_group and (due or step + 1 == steps or stop):
                     checkpoint()
@@ -337,11 +365,25 @@ def fit(
                 if on_step is not None:
                     on_step(step + 1)
                 if stop:
+                    fabric.barrier()  # torchrun ends all processes as soon as one has ended: process 0 saves first
                     raise KeyboardInterrupt
     final = average if average is not None else model
-    if spec.keep == "best" and state["best"] is not None:
-        final.load_state_dict(state["best"])
+    best = fabric.broadcast(state["best"]) if spec.keep == "best" else None  # process 0 alone has looked
+    if best is not None:
+        final.load_state_dict(best)
+    if record is not None:
+        record |= {"scores": state["scores"], "seconds": before_this + time.perf_counter() - began}
     return final.cpu().eval()
+
+
+def _any_process(fabric: Any, asked: bool) -> bool:
+    """Whether any process was asked to stop: all must leave after the same step, or those that stay wait for ever.
+
+    Costs the exchange of one number, at steps where all gradients are exchanged too.
+    """
+    if fabric.world_size == 1:
+        return asked
+    return bool(fabric.all_reduce(torch.tensor(float(asked), device=fabric.device), reduce_op="sum"))
 
 
 @contextmanager
@@ -404,8 +446,10 @@ def fit_classifier(
     validation: tuple[np.ndarray | Rows, np.ndarray] | None = None,
     views: Views | None = None,
     shape_hw: np.ndarray | None = None,
+    channels: int | None = None,
     loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     run: Run | None = None,
+    record: dict[str, Any] | None = None,
     what: str = "training a classifier",
 ) -> Classifier:
     """Train an encoder and a linear layer on labelled pictures.
@@ -415,17 +459,26 @@ def fit_classifier(
     encoder
         Pictures in [0, 1], (n, c, size, size), to (n, encoder.dim); trained further in place.
     images, labels
-        (n, S, S, c) uint8, and (n,) integers 0..classes-1.
+        (n, S, S, c) uint8, read a batch at a time, and (n,) integers 0..classes-1.
     size
         Side of the views, pixels.
     validation
-        Pictures and labels for `keep="best"`.
+        Pictures and labels that are looked at while training; `keep="best"` needs them.
     views
         One random view of a picture each time; None: the picture as it is.
     shape_hw
         (n, 2) original heights and widths, for crops in the original geometry.
+    channels
+        What the encoder takes, see `of_channels`; None: the pictures' own.
     loss
         loss(logits, labels).
+    run, record
+        As in `fit`.
+
+    Raises
+    ------
+    ValueError
+        `keep="best"` without `validation`.
     """
     model = Classifier(encoder, classes, seed=spec.seed)
     order = plan(spec, len(images))
@@ -436,7 +489,7 @@ def fit_classifier(
 
     def batch(step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
         index = order.index(step, rank, world)
-        x = torch.from_numpy(images[index]).to(device)
+        x = torch.from_numpy(of_channels(images[index], channels)).to(device)
         if resolved is None:
             return pictures.evaluation(x, size=size), target[index]
         drawn = pictures.draw(
@@ -449,25 +502,43 @@ def fit_classifier(
 
     def evaluate(net: nn.Module, step: int) -> dict[str, Any]:
         assert validation is not None
-        logits = predict(net, validation[0], size=size)
+        logits = predict(net, validation[0], size=size, channels=channels)
         return {"score": float((logits.argmax(1).numpy() == validation[1]).mean())}
 
     return fit(
         model, batch, objective, spec=spec, plan=order, run=run, evaluate=evaluate if validation is not None else None,
-        what=what,
+        record=record, what=what,
     )  # fmt: skip
 
 
+def of_channels(x: UInt8[np.ndarray, "n h w c"], channels: int | None) -> UInt8[np.ndarray, "n h w k"]:
+    """Pictures with as many channels as an encoder takes: grey ones three times over, colour ones as their luma.
+
+    >>> of_channels(np.array([[[[255, 0, 0]]]], np.uint8), 1).tolist()
+    [[[[76]]]]
+    """
+    if channels is None or x.shape[3] == channels:
+        return x
+    if channels == 3:
+        return np.repeat(x, 3, axis=3)
+    return np.rint(x @ np.array([0.2989, 0.587, 0.114])).astype(np.uint8)[..., None]
+
+
 @torch.no_grad()
-def predict(model: nn.Module, images: np.ndarray | Rows, *, size: int, batch_size: int = 256) -> Tensor:
-    """Outputs for pictures (n, S, S, c) uint8, in fp32 and eval mode: (n, ...) on the CPU."""
+def predict(
+    model: nn.Module, images: np.ndarray | Rows, *, size: int, channels: int | None = None, batch_size: int = 256
+) -> Tensor:
+    """Outputs for pictures (n, S, S, c) uint8, in fp32 and eval mode: (n, ...) on the CPU.
+
+    Only `batch_size` pictures are in memory at a time; `channels` is what the model takes, see `of_channels`.
+    """
     device = next(model.parameters()).device
     was = model.training
     model.eval()
     rows = []
     for i in range(0, len(images), batch_size):
-        x = torch.from_numpy(np.array(images[i : i + batch_size])).to(device)
-        x = pictures.evaluation(x, size=size).contiguous(memory_format=torch.channels_last)
-        rows.append(model(x).float().cpu())
+        x = of_channels(np.array(images[i : i + batch_size]), channels)
+        x = pictures.evaluation(torch.from_numpy(x).to(device), size=size)
+        rows.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu())
     model.train(was)
     return torch.cat(rows)

@@ -2,15 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from cyclopts import Parameter
 
-CHAPTERS = ("contrast",)
+Chapter = Literal["contrast"]
 
 
 def demo(
-    chapter: Literal["contrast"] | None = None,
+    chapter: Chapter | None = None,
     /,
     *,
     out: Annotated[Path, Parameter(name=["--out", "-o"])] = Path("demo"),
@@ -32,25 +32,30 @@ def demo(
     import importlib
 
     from edubba.core import report, runs
+    from edubba.core.errors import UserError
 
-    chapters = (chapter,) if chapter else CHAPTERS
-    sections = []
-    for name in chapters:
-        folder = out / name
-        if fresh and folder.exists():
-            runs.remove(folder)
-        if folder.exists() and (folder / "results.json").exists():
-            print(
-                f"{name}: measured on {runs.read(folder).resolved['created'][:10]}; --fresh measures again", flush=True
-            )
+    sections, credits = [], []
+    for name in [chapter] if chapter else get_args(Chapter):
+        part = importlib.import_module(f"edubba.tour.{name}")
+        folders = [out / run for run in part.RUNS]
+        for folder in folders:
+            if fresh and folder.exists():
+                runs.remove(folder)
+        if all((folder / "results.json").exists() for folder in folders):
+            created = runs.read(folders[0]).resolved["created"]
+            print(f"{name}: measured on {created[:10]}; --fresh measures again", flush=True)
         else:
-            print(f"{name}: learning from pictures, about 3 minutes on 2 cores", flush=True)
+            print(f"{name}: {part.ABOUT}", flush=True)
         began = time.monotonic()
-        sections += importlib.import_module(f"edubba.tour.{name}").chapter(out)
+        try:
+            sections += part.chapter(out)
+        except runs.OtherRun as error:
+            raise UserError(f"{error.what}: --fresh measures again, -o takes another folder") from error
+        credits.append(part.CREDIT)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
     page = report.page(
         "edubba: the tour", lead="What this machine has just learned, and how sure it is.", sections=sections,
-        footer="Made by `edubba demo`; the pictures are Oracle-MNIST's (Apache-2.0; Wang and Deng 2024).",
+        footer=f"Made by `edubba demo`; {'; '.join(credits)}.",
     )  # fmt: skip
     path = report.write(out / "report.html", page)
     print(f"report: {path}")

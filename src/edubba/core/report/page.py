@@ -7,7 +7,6 @@ import base64
 import functools
 import io
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ import jinja2
 import numpy as np
 from jaxtyping import UInt8
 from markupsafe import Markup, escape
+
+from edubba.core import files
 
 PALETTE = {
     "paper": ("#fcfaf5", "#181512"),
@@ -301,12 +302,5 @@ def data_uri(image: UInt8[np.ndarray, "h w c"], *, limit: int = PICTURES_BYTES) 
 
 
 def write(path: str | Path, html: str) -> Path:
-    """Write the page whole or not at all: beside it first, then renamed."""
-    path = Path(path)
-    beside = path.with_name(path.name + ".part")
-    with beside.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(html)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    return path
+    """Write the page whole or not at all."""
+    return files.write(Path(path), html)
