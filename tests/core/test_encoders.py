@@ -63,7 +63,7 @@ def test_small_takes_between_10_and_40_million_multiplications():
     assert (network.dim, count(network)) == (512, 306_016 + 2 * 672)
 
 
-@pytest.mark.parametrize("name", ["small", "resnet18", "resnet50"])
+@pytest.mark.parametrize("name", ["plain", "small", "resnet18", "resnet50"])
 def test_width_multiplies_all_channels(name):
     one, two = encoders.build(name), encoders.build(name, width=2)
     assert two.dim == 2 * one.dim
@@ -73,7 +73,7 @@ def test_width_multiplies_all_channels(name):
             assert b.in_channels == (a.in_channels if a.in_channels == 3 else 2 * a.in_channels)
 
 
-@pytest.mark.parametrize("name", ["small", "resnet18", "resnet34", "resnet50"])
+@pytest.mark.parametrize("name", ["plain", "small", "resnet18", "resnet34", "resnet50"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_become_features_and_every_parameter_learns(name, channels):
     network = encoders.build(name, channels=channels, size=16)
@@ -299,7 +299,7 @@ def test_wrong_arguments_are_errors(own):
     for arguments, sentence in (
         (
             {"name": "resnet19"},
-            "there is no network 'resnet19': take small, resnet18, resnet34, resnet50, or your own as 'module:attribute'",
+            "there is no network 'resnet19': take plain, small, resnet18, resnet34, resnet50, or your own as 'module:attribute'",
         ),
         ({"name": "small", "stem": "big"}, "there is no stem 'big': take one of auto, small, half, imagenet"),
         ({"name": "small", "width": 0}, "width is 0; it multiplies the channels: 1, 2 or 4"),

@@ -241,6 +241,7 @@ def drawn(spec, n, *, size, shape_hw=(40, 30), seed=0, index=None):
         (Views(strength=0.5, crop_min=0.08), 3, 16, 16),  # crops are enlarged
         (Views(strength=1.0, blur=1.0), 1, 30, 24),
         (Views("writing"), 1, 45, 20),
+        (Views("writing", erase=0.3), 3, 45, 20),
         (Views("writing", jitter=1.0, crop_min=0.3, flip=0.5, grey=0.5), 3, 45, 20),
     ],
 )
@@ -316,8 +317,10 @@ def test_a_view_depends_on_its_picture_alone_to_the_bit(preset):
 def test_many_pictures_pass_in_pieces_unchanged(monkeypatch):
     images, draws = torch.from_numpy(pictures(30, 27, 27, 3)), drawn(Views(blur=0.5), 30, size=24)
     whole = views.apply(images, draws, size=24)
-    monkeypatch.setattr(views, "CHUNK", 3 * 27 * 27)
+    monkeypatch.setattr(views, "CHUNK", 4 * 3 * 24 * 24)  # seven pieces of four views and one of two
     assert torch.equal(views.apply(images, draws, size=24), whole)
+    floats = (images / 255).permute(0, 3, 1, 2).requires_grad_()
+    torch.testing.assert_close(views.apply(floats, draws, size=24), whole, atol=3e-6, rtol=0)
 
 
 def test_the_two_views_differ_and_so_do_epochs_and_seeds():

@@ -11,7 +11,7 @@ class Pretrain(Fit):
     """How an encoder is pretrained with SimCLR."""
 
     encoder: str = "small"
-    """network: `small` is made for processors, `resnet18`, `resnet34`, `resnet50`, or your own as `module:attribute`"""
+    """network: `small` is made for processors, `plain` has no shortcuts, `resnet18`, `resnet34`, `resnet50`, or your own as `module:attribute`"""
     stem: Literal["auto", "small", "imagenet"] = "auto"
     """first layers of a resnet: `small` keeps the resolution, `imagenet` quarters it; auto: small below 96 px"""
     width: int = 1

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 MIXES = ("brightness", "contrast", "saturation")
+MIDDLES = torch.tensor([3.0, 2.0, 4.0])  # sixths of the circle from red where red is lowest, and green and blue highest
 LUMA = (0.2989, 0.587, 0.114)  # ITU-R BT.601 as torchvision rounds it
 
 
@@ -18,17 +19,17 @@ def luma(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "n *px"]:
 
 
 def mix(x: Float[Tensor, "c n *px"], factor: Float[Tensor, "n"], kind: Int64[Tensor, "n"]) -> Float[Tensor, "c n *px"]:
-    """Change the brightness, contrast or saturation of each picture, whichever `kind` says (its place in `MIXES`).
+    """Change the brightness, contrast or saturation of each picture in place, whichever `kind` says (its place in `MIXES`).
 
     All three mix the picture with something of its own, factor x + (1 - factor) t: for the brightness t is black, for
     the contrast the picture's mean luma, for the saturation the luma of each pixel. A factor of 1 changes nothing.
     """
-    grey = luma(x) if len(x) == 3 else x[0]
+    grey = luma(x) if len(x) == 3 else x[0].clone()
     rest = 1 - factor
     flat = rest * grey.flatten(1).mean(1) * (kind == MIXES.index("contrast"))
     own = rest * (kind == MIXES.index("saturation"))
-    target = (grey * per_picture(own, x)[0]).add_(per_picture(flat, x)[0])
-    return (x * per_picture(factor, x)).add_(target)
+    target = grey.mul_(per_picture(own, x)[0]).add_(per_picture(flat, x)[0])
+    return x.mul_(per_picture(factor, x)).add_(target)
 
 
 def hue(x: Float[Tensor, "3 n *px"], shift: Float[Tensor, "n"]) -> Float[Tensor, "3 n *px"]:
@@ -40,16 +41,17 @@ def hue(x: Float[Tensor, "3 n *px"], shift: Float[Tensor, "n"]) -> Float[Tensor,
     """
     r, g, b = x
     low = torch.minimum(torch.minimum(r, g), b)
-    spread = torch.maximum(torch.maximum(r, g), b).sub_(low)
+    high = torch.maximum(torch.maximum(r, g), b)
+    spread = high - low
     # greys have no hue: 0 / 1e-12 gives them one, which is then multiplied by their spread of 0
     from_red = (g + b).sub_(r).sub_(low).div_(spread.clamp_min(1e-12)).add_(1)
     turned = torch.add(per_picture(shift + 2, x)[0], torch.copysign(from_red, g - b), alpha=1 / 6)
     sixths = turned.frac_().mul_(6)
-    # a channel is at its top within a sixth of its own hue (r 0, g 2, b 4) and falls to 0 over the next sixth
-    red = torch.maximum(sixths - 4, 2 - sixths)
-    green = torch.minimum(sixths, 4 - sixths)
-    blue = torch.minimum(sixths - 2, 6 - sixths)
-    return torch.addcmul(low, torch.stack([red, green, blue]).clamp_(0, 1), spread)
+    # within a sixth of its middle a channel stays where it is, over the next it goes all the way to the other end
+    way = (sixths - MIDDLES.to(x).view(3, *[1] * sixths.ndim)).abs_().sub_(1).clamp_(0, 1).mul_(spread)
+    way[0].add_(low)
+    way[1:].neg_().add_(high)
+    return way
 
 
 def grey(x: Float[Tensor, "3 n *px"]) -> Float[Tensor, "3 n *px"]:

@@ -53,8 +53,17 @@ def bottleneck(inputs: int, channels: int, stride: int) -> Residual:
     return Residual(body, inputs, 4 * channels, stride)
 
 
+class Plain(nn.Sequential):
+    """One 3 x 3 convolution with batch norm and ReLU, no shortcut (after Simonyan and Zisserman 2015)."""
+
+    def __init__(self, inputs: int, channels: int, stride: int):
+        super().__init__(conv(inputs, channels, 3, stride), nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+        self.dim = channels
+
+
 # name: block, channels of each stage (a bottleneck gives four times as many), blocks in each stage
 NETWORKS = {
+    "plain": (Plain, (32, 64, 128, 128), (1, 1, 1, 1)),
     "small": (basic, (32, 64, 128), (1, 1, 1)),
     "resnet18": (basic, (64, 128, 256, 512), (2, 2, 2, 2)),
     "resnet34": (basic, (64, 128, 256, 512), (3, 4, 6, 3)),
@@ -86,7 +95,7 @@ def build(
     Parameters
     ----------
     name
-        `small`, `resnet18`, `resnet34`, `resnet50`; or `module:attribute`, an `nn.Module` or a function or class that
+        `small`, `plain` (no shortcuts, for a second opinion), `resnet18`, `resnet34`, `resnet50`; or `module:attribute`, an `nn.Module` or a function or class that
         makes one. It is imported and run: only for code you trust.
     channels
         Of the pictures: 3, or 1 for grey.
@@ -94,7 +103,7 @@ def build(
         Multiplies all channels, so also dim, as SimCLR's x2 and x4 do.
     stem
         `small`: 3 x 3, keeps the resolution; `half`: 3 x 3, halves it; `imagenet`: 7 x 7 and pooling, quarters it.
-        `auto`: imagenet from 96 px on; below, half for `small` and small for the rest.
+        `auto`: imagenet from 96 px on; below, half for `small` and `plain`, small for the rest.
     size
         Side of the pictures, pixels. Decides what `auto` means; a network of yours is tried once on such pictures.
     seed
@@ -118,22 +127,23 @@ def build(
     if args:
         raise UserError(f"{name} has no argument {next(iter(args))!r}; only a network of your own takes further ones")
     if stem == "auto":
-        stem = "imagenet" if size >= 96 else "half" if name == "small" else "small"
+        stem = "imagenet" if size >= 96 else "half" if name in ("small", "plain") else "small"
     block, stages, depths = NETWORKS[name]
     with torch.device("meta"):  # nothing is drawn from the global generator
         features = stages[0] * width
         first = stem_layers(stem, channels, features)
-        residuals: list[Residual] = []
+        blocks: list[Residual | Plain] = []
         for stage, (stage_channels, depth) in enumerate(zip(stages, depths, strict=True)):
             for i in range(depth):
-                residuals.append(block(features, stage_channels * width, 2 if i == 0 and stage > 0 else 1))
-                features = residuals[-1].dim
+                blocks.append(block(features, stage_channels * width, 2 if i == 0 and stage > 0 else 1))
+                features = blocks[-1].dim
         grid = GRID.get(name, 1)
-        network = nn.Sequential(*first, *residuals, nn.AdaptiveAvgPool2d(grid), nn.Flatten())
+        network = nn.Sequential(*first, *blocks, nn.AdaptiveAvgPool2d(grid), nn.Flatten())
     network.to_empty(device="cpu")
     initialise(network, seed, "encoder")
-    for residual in residuals:
-        nn.init.zeros_(residual.body[-1].weight)  # ty: ignore[invalid-argument-type]
+    for residual in blocks:
+        if isinstance(residual, Residual):
+            nn.init.zeros_(residual.body[-1].weight)  # ty: ignore[invalid-argument-type]
     return with_dim(network, features * grid**2)
 
 

@@ -6,9 +6,10 @@ order are those of Chen et al. 2020 with torchvision's definitions (brightness m
 log-uniform, resizing has antialias); normalisation is left to the encoder.
 """
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, fields
 from functools import lru_cache
-from itertools import groupby, permutations
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,14 @@ from edubba.core.errors import UserError
 from edubba.core.settings import Views
 
 ORDERS = [*permutations((*colour.MIXES, "hue")), ()]  # the 24 orders of the jitter, and none
+STEPS = torch.tensor([[[*colour.MIXES, "hue"].index(step) for step in order] or [0] * 4 for order in ORDERS])
 HUE_PLACE = torch.tensor([order.index("hue") if order else -1 for order in ORDERS])
-KINDS = torch.tensor([[colour.MIXES.index(step) for step in order if step != "hue"] or [0] * 3 for order in ORDERS])
 TRIES = 10  # of torchvision's random crop, before it falls back on the centre
 ASPECT = (3 / 4, 4 / 3)
 SIGMA = (0.1, 2.0)
 BEND = 4  # displacements along each side
 WINDOWS = 2**18  # places where a picture's noise may begin in the one field of noise
-CHUNK = 2**19  # values worked on at a time, so that they stay in the processor's cache
+CHUNK = 2**20  # values worked on at a time, so that they stay in the processor's cache
 COLUMNS = {
     "area": TRIES, "aspect": TRIES, "corner": 2, "flip": 1, "jitter": 1, "order": 1, "factors": 4, "grey": 1, "blur": 1, "sigma": 1,
     "rotate": 1, "scale": 2, "shear": 1, "shift": 2, "bend": 2 * BEND * BEND, "noise": 1, "window": 1, "erase": 2,
@@ -192,10 +193,11 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
         raise UserError(f"views are made of grey or RGB pictures, 1 or 3 channels; these have {c}")
     if len(draws) != n:
         raise UserError(f"{n} pictures but draws for {len(draws)}")
-    blurred = (draws.sigma > 0) & (size >= 20)  # below 20 pixels SimCLR's rule gives a blur of one tap
-    # pictures to be blurred stand behind the others, and those whose hue turns at the same step side by side
-    place = (HUE_PLACE[draws.order] + 5 * blurred).argsort(stable=True)
+    at_once, sources = max(1, CHUNK // (c * size * size)), max(1, CHUNK // (c * h * w))
+    # within each piece, pictures whose hue turns at the same step stand side by side
+    place = (HUE_PLACE[draws.order] + 5 * (torch.arange(n) // at_once)).argsort(stable=True)
     draws = draws[place]
+    blurred = (draws.sigma > 0) & (size >= 20)  # below 20 pixels SimCLR's rule gives a blur of one tap
     grey = draws.grey if c == 3 else torch.zeros_like(draws.grey)
     moved = bool(draws.bend.any() or (draws.affine != torch.eye(2, 3)).any())
     noisy, erased = bool(draws.noise.any()), bool(draws.erase[:, 2].any())
@@ -205,10 +207,8 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
     rows = resample.triangle(top * h, height * h, torch.zeros_like(draws.flip), source=h, size=size).to(device, dtype)
     columns = resample.triangle(left * w, width * w, draws.flip, source=w, size=size).to(device, dtype)
     there, where = draws.to(device, dtype), place.to(device)
-    first_blurred = n - int(blurred.sum())
-    at_once, sources = max(1, CHUNK // (c * size * size)), max(1, CHUNK // (c * h * w))
     made, out = [], torch.empty(n, size, size, c, device=device, dtype=dtype)
-    for piece in [*pieces(0, first_blurred, at_once), *pieces(first_blurred, n, at_once)]:
+    for piece in pieces(0, n, at_once):
         some = there[piece]
         x = [
             resample.crop(images.index_select(0, where[few]), rows[few], columns[few])
@@ -223,23 +223,23 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
         x = jitter(x, some, HUE_PLACE[draws.order[piece]].tolist())
         if grey[piece].any():
             these = grey[piece].nonzero()[:, 0].to(images.device)
-            x = x.index_copy(1, these, colour.grey(x.index_select(1, these)))
+            x.index_copy_(1, these, colour.grey(x.index_select(1, these)))
         if noisy:
             x = x + some.noise[:, None, None] * noise(draws.window[piece], shape=(c, size, size)).to(x)
-        if piece.start >= first_blurred:
-            x = resample.blur(x, resample.gaussian(draws.sigma[piece], size=size).to(device, dtype))
-        else:
-            x = x.transpose(2, 3)
+        if blurred[piece].any():
+            these = blurred[piece].nonzero()[:, 0].to(device)
+            taps = resample.gaussian(draws.sigma[piece][blurred[piece]], size=size).to(device, dtype)
+            x.index_copy_(1, these, resample.blur(x.index_select(1, these), taps))
         if erased:
             x = erase(x, draws.erase[piece])
-        x = x.clamp(0, 1).permute(1, 2, 3, 0).contiguous()
+        # rows of pixels first, then one plain transposition of each picture, is the quick way to channels last
+        x = resample.turn(torch.stack(tuple(x.clamp_(0, 1)), dim=2).flatten(1, 2)).view(-1, size, size, c)
+        back = where[piece].argsort()
         if x.requires_grad:
-            made.append(x)
+            made.append(x.index_select(0, back))
         else:
-            out.index_copy_(0, where[piece], x)
-    if made:
-        out = torch.cat(made).index_select(0, where.argsort())
-    return out.permute(0, 3, 1, 2)
+            torch.index_select(x, 0, back, out=out[piece])
+    return (torch.cat(made) if made else out).permute(0, 3, 1, 2)
 
 
 def pieces(start: int, stop: int, longest: int) -> list[slice]:
@@ -248,22 +248,19 @@ def pieces(start: int, stop: int, longest: int) -> list[slice]:
 
 
 def jitter(x: Float[Tensor, "c n *px"], draws: Draws, hue_place: list[int]) -> Float[Tensor, "c n *px"]:
-    """Take each picture through its four steps of colour, clipped after each; neighbours of one hue place go together."""
-    kind = KINDS.to(x.device)[draws.order]
-    factor = torch.stack([draws.brightness, draws.contrast, draws.saturation], dim=1).gather(1, kind)
-    parts, start = [], 0
-    for hue_step, same in groupby(hue_place):
-        some = slice(start, start + len(list(same)))
-        part = x[:, some]
-        for step in range(4 if hue_step >= 0 else 0):
-            if step == hue_step:
-                part = colour.hue(part, draws.hue[some]).clamp_(0, 1) if len(x) == 3 else part
-            else:
-                i = step - (step > hue_step)
-                part = colour.mix(part, factor[some, i], kind[some, i]).clamp_(0, 1)
-        parts.append(part)
-        start = some.stop
-    return torch.cat(parts, dim=1)
+    """Take each picture through its four steps of colour in place, clipped where it may leave 0 to 1; `hue_place` ascends."""
+    steps = STEPS.to(x.device)[draws.order]
+    value = torch.stack([draws.brightness, draws.contrast, draws.saturation, draws.hue], dim=1).gather(1, steps)
+    first = bisect_left(hue_place, 0)
+    for step in range(4):
+        low, high = bisect_left(hue_place, step), bisect_right(hue_place, step)
+        for some in (slice(first, low), slice(high, len(hue_place))):
+            if some.start < some.stop:
+                colour.mix(x[:, some], value[some, step], steps[some, step]).clamp_(0, 1)
+        if low < high and len(x) == 3:
+            part = x[:, low:high]
+            part.copy_(colour.hue(part.clone() if x.requires_grad else part, value[low:high, step]))
+    return x
 
 
 def noise(window: Int64[Tensor, "n"], *, shape: tuple[int, int, int]) -> Float[Tensor, "c n size size"]:
@@ -280,14 +277,14 @@ def noise_field(k: int) -> Float[Tensor, "k"]:
     return torch.special.ndtri(torch.from_numpy(u) + 2.0**-54).float()  # u may be 0
 
 
-def erase(x: Float[Tensor, "c n y x"], box: Float64[Tensor, "n 3"]) -> Float[Tensor, "c n y x"]:
+def erase(x: Float[Tensor, "c n x y"], box: Float64[Tensor, "n 3"]) -> Float[Tensor, "c n x y"]:
     """Fill a square with the picture's mean colour, so that it stands out neither of dark nor of light pictures."""
     size = x.shape[2]
     side = (box[:, 2] * size).round()
     low = (box[:, :2] * (size - side + 1)[:, None]).floor()
     place = torch.arange(size)
     inside = (place >= low[..., None]) & (place < (low + side[:, None])[..., None])
-    mask = (inside[:, 0, :, None] & inside[:, 1, None, :]).to(x.device)
+    mask = (inside[:, 1, :, None] & inside[:, 0, None, :]).to(x.device)
     return torch.where(mask, x.mean((2, 3), keepdim=True), x)
 
 
