@@ -31,7 +31,9 @@ class Skipped:
     """A file that was left out."""
 
     file: str
-    reason: Literal["empty", "not-a-picture", "truncated", "corrupt", "too-large", "unreadable", "no-label", "not-marked"]
+    reason: Literal[
+        "empty", "not-a-picture", "truncated", "corrupt", "too-large", "unreadable", "no-label", "not-marked"
+    ]
     detail: str
 
 

@@ -29,7 +29,7 @@ def cosine_log10_p(c: float, d: int) -> float:
     a, squared = (d - 1) / 2, c * c
     if squared == 1:
         return -math.inf if c > 0 else 0.0
-    both = float(special.betainc(a, 0.5, 1 - squared))
+    both = float(special.betaincc(0.5, a, squared))
     if both > 1e-290:
         return math.log10(both / 2) if c >= 0 else math.log1p(-both / 2) / LN10
     if c < 0:

@@ -1,0 +1,514 @@
+"""Evidence, format `edubba.evidence/1`: a folder from which anybody re-computes a verdict, offline.
+
+evidence.json   who was tested for whose copy, the figures, the opened sub-key, decoys, controls
+arrays.npz      shared coordinates and classes of the held-out pictures, answers of the suspect and of the references
+commitment.json, seal.json, with .tsq and .tsr where there are any; report.html
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float64
+
+from edubba import __version__
+from edubba.core import files, images, machine, stats, streams
+from edubba.core.errors import UserError
+from edubba.core.runs import Run
+from edubba.trace import blackbox, commitments, keys, markers, suspects, timestamps, whitebox
+from edubba.trace.keys import SubKey
+from edubba.trace.spec import Test
+from edubba.trace.suspects import Suspect
+
+FORMAT = "edubba.evidence/1"
+SMALLEST = -12.0
+"""log10 of the smallest chance that is claimed in words: beyond it, mistakes of people are likelier than the figure"""
+RESAMPLES = 200
+Level = Literal["arithmetic", "binding", "networks"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a test says."""
+
+    detected: bool
+    log10_p: float
+    """base 10, of the primary test, multiplied by the number of keys that were committed to"""
+    cosine: float
+    low: float
+    high: float
+    """95 % bootstrap over held-out and pushed pictures"""
+    words: str
+    """the claim in one sentence"""
+    path: Path
+    """the evidence"""
+
+
+def evaluate(
+    arrays: dict[str, np.ndarray],
+    carriers: Float64[np.ndarray, "k r"],
+    *,
+    primary: str,
+    alpha: float,
+    keys_committed: int,
+    decoy_seed: bytes,
+    decoys: int,
+    seed: int,
+) -> dict[str, Any]:
+    """Every figure of a test, from the answers of the networks and the carriers alone.
+
+    Parameters
+    ----------
+    arrays
+        What arrays.npz holds.
+    carriers
+        Of the tested classes, in their order, at their own lengths.
+    primary
+        `rows`, `probes` or `both`.
+    keys_committed
+        How many sub-keys the owner could have tried: the smallest p is multiplied by it (Holm's first step).
+    decoy_seed, decoys
+        Public seed of the decoy keys, and their number.
+    seed
+        Of the bootstrap.
+    """
+    f, y = arrays["coordinates"].astype(np.float64), arrays["y"]
+    names = sorted(
+        name.removesuffix("_pushed") for name in arrays if name.endswith("_pushed") and name != "suspect_pushed"
+    )
+    committed = [name for name in names if name.startswith("reference")]
+    both = {name: _matrices(arrays, name, f, y) for name in ("suspect", *names)}
+
+    def left(name: str, references: Sequence[str], what: str) -> Float64[np.ndarray, "k r"]:
+        return _left(both[name], [both[other] for other in references], what)
+
+    def test(name: str, rows: Float64[np.ndarray, "k r"]) -> dict[str, Any]:
+        return {"name": name, "cosine": whitebox.agreement(rows, carriers), "log10_p": whitebox.log10_p(rows, carriers)}
+
+    shown = left("suspect", committed, primary)
+    main = test(f"{primary}, references fitted out", shown)
+    others = [
+        test(f"{what}, references fitted out", left("suspect", committed, what)) for what in WHATS if what != primary
+    ]
+    if len(names) > len(committed):
+        others.append(test(f"{primary}, further references fitted out too", left("suspect", names, primary)))
+    plain = left("suspect", [], "rows")
+    others.append(test("rows as they are", plain))
+    others.append({"name": "the paper's: rows as they are, Fisher over classes", "cosine": None, "log10_p": whitebox.paper_log10_p(plain, carriers)})  # fmt: skip
+    sequence = blackbox.sequential(left("suspect", committed, "probes"), carriers)
+    others.append(
+        {"name": "coins one after the other, valid at any stop", "cosine": None, "log10_p": float(sequence[-1])}
+    )
+    for row, adjusted in zip(others, _holm([row["log10_p"] for row in others]), strict=True):
+        row["log10_p_holm"] = adjusted
+    controls = [
+        {"name": name, **_pick(test(name, left(name, [o for o in committed if o != name], primary)))}
+        for name in committed
+    ]
+    fake = np.array([
+        whitebox.agreement(shown, keys.normal(keys.derive(decoy_seed, f"decoy|{b}"), carriers.size).reshape(carriers.shape))
+        for b in range(decoys)
+    ])  # fmt: skip
+    log10_p = min(0.0, main["log10_p"] + float(np.log10(keys_committed)))
+    low, high = _interval(arrays, carriers, f, y, committed, primary, main["cosine"], seed)
+    return {
+        "primary": main | {"low": low, "high": high, "keys": keys_committed, "log10_p_adjusted": log10_p},
+        "detected": bool(log10_p <= np.log10(alpha)), "tests": others, "controls": controls,
+        "decoys": {"n": decoys, "as_high": int((fake >= main["cosine"]).sum()), "cosines": fake.round(6).tolist()},
+        "sequential_log10_p": sequence.tolist(),
+    }  # fmt: skip
+
+
+WHATS = ("both", "rows", "probes")
+
+
+def _pick(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in ("cosine", "log10_p")}
+
+
+def _matrices(
+    arrays: dict[str, np.ndarray], name: str, f: np.ndarray, y: np.ndarray, weight: np.ndarray | None = None,
+    probe: np.ndarray | None = None,
+) -> dict[str, Float64[np.ndarray, "k r"]]:  # fmt: skip
+    pushed = arrays[f"{name}_pushed"]
+    return {
+        "rows": whitebox.rows(f, arrays[f"{name}_held_out"].astype(np.float64), y, weight=weight),
+        "probes": blackbox.responses(pushed if probe is None else pushed[:, :, probe]),
+    }
+
+
+def _left(
+    own: dict[str, np.ndarray], references: Sequence[dict[str, np.ndarray]], what: str
+) -> Float64[np.ndarray, "k r"]:
+    """A suspect's residual: of rows, of probes, or both combined."""
+    parts = ("rows", "probes") if what == "both" else (what,)
+    return whitebox.combined([whitebox.residual(own[part], [other[part] for other in references]) for part in parts])
+
+
+def _interval(
+    arrays: dict[str, np.ndarray], carriers: np.ndarray, f: np.ndarray, y: np.ndarray, references: list[str], what: str,
+    value: float, seed: int,
+) -> tuple[float, float]:  # fmt: skip
+    """Ends of the 95 % bootstrap interval of the cosine; the same pictures are resampled for all networks."""
+    n, m = len(y), arrays["suspect_pushed"].shape[2]
+    found = []
+    for b in range(RESAMPLES):
+        pick = (
+            streams.uniform(seed, "trace bootstrap", index=np.array([b]), k=n + m)[0] * np.repeat([n, m], [n, m])
+        ).astype(int)
+        weight, probe = np.bincount(pick[:n], minlength=n).astype(float), pick[n:]
+        own, *others = (_matrices(arrays, name, f, y, weight, probe) for name in ("suspect", *references))
+        found.append(whitebox.agreement(_left(own, others, what), carriers))
+    # resampling adds noise of its own to a direction, which only lowers its cosine: so about the value, not about zero
+    low, high = np.quantile(found, [0.025, 0.975]) - np.median(found) + value
+    return float(max(-1, low)), float(min(1, high))
+
+
+def _holm(log10_p: list[float]) -> list[float]:
+    """Holm's adjustment on the logarithmic scale, which p-values below the smallest number need."""
+    order = np.argsort(log10_p, kind="stable")
+    raised = np.array(log10_p)[order] + np.log10(np.arange(len(log10_p), 0, -1))
+    adjusted = np.empty(len(log10_p))
+    adjusted[order] = np.minimum(0, np.maximum.accumulate(raised))
+    return adjusted.tolist()
+
+
+def decoy_seed(seal: dict[str, Any], suspect_sha256: str) -> bytes:
+    """Public seed of the decoys: of the second commitment and the suspect, so that nobody chose it."""
+    return hashlib.sha256(f"{commitments.digest(seal)}|{suspect_sha256}".encode()).digest()
+
+
+def write(run: Run, kept: Any, spec: Test, model: Suspect, said: list[str]) -> None:
+    """Evaluate the answers in the folder and write the evidence beside them."""
+    copy = kept.copy(spec.recipient)
+    for path, name in ((kept.path / "commitment.json", "commitment"), (copy / "seal.json", "seal")):
+        for suffix in (".json", ".tsq", ".tsr"):
+            if path.with_suffix(suffix).exists():
+                shutil.copyfile(path.with_suffix(suffix), run.path / f"{name}{suffix}")
+    seal = commitments.read(run.path / "seal.json")
+    with np.load(run.path / "arrays.npz") as stored:
+        arrays = dict(stored)
+    configuration = kept.commitment["configuration"]
+    sub_key = kept.key.sub_key(spec.recipient, len(kept.classes))
+    settings = {
+        "primary": configuration["primary"], "alpha": float(configuration["alpha"]),
+        "keys_committed": kept.commitment["keys"], "decoys": spec.decoys, "seed": spec.seed,
+    }  # fmt: skip
+    figures = evaluate(arrays, _carriers(sub_key, arrays), decoy_seed=decoy_seed(seal, model.sha256), **settings)
+    document = {
+        "format": FORMAT, "created": run.resolved["created"], "edubba": __version__, "recipient": spec.recipient,
+        "suspect": {
+            "name": model.name, "kind": model.kind, "sha256": model.sha256, "size": model.size,
+            "channels": model.channels, "labels_only": model.labels_only,
+        },
+        "classes": [kept.classes[i] for i in arrays["classes"]], "settings": settings, "figures": figures,
+        "further_references": list(spec.references), "warnings": said,
+        "sub_key": commitments.open_sub_key(kept.key, spec.recipient, classes=len(kept.classes)),
+        "published_salt": commitments.tree_salt(kept.key, "published", spec.recipient).hex(),
+        "published": json.loads((copy / "published.json").read_text()),
+        "arrays_sha256": hashlib.sha256((run.path / "arrays.npz").read_bytes()).hexdigest(),
+        "machine": machine.facts(),
+    }  # fmt: skip
+    files.write(run.path / "evidence.json", json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    main = figures["primary"]
+    made = stats.result(
+        "cosine", main["cosine"], main["low"], main["high"], method="bootstrap over held-out and pushed pictures",
+        n=len(arrays["y"]), unit="picture", data=run.settings["source"], split="held out", seconds=0.0, seed=spec.seed,
+    )  # fmt: skip
+    chance = stats.result(
+        "log10 p", main["log10_p_adjusted"], method=f"{configuration['law']}, times {main['keys']} keys", n=len(arrays["y"]),
+        unit="picture", data=run.settings["source"], split="held out", seconds=0.0, seed=spec.seed,
+    )  # fmt: skip
+    run.finish([made, chance], choices=[], warnings=said)
+
+
+def _carriers(sub_key: SubKey, arrays: dict[str, np.ndarray]) -> Float64[np.ndarray, "k r"]:
+    return sub_key.carriers(arrays["coordinates"].shape[1])[arrays["classes"]]
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The document of an evidence folder.
+
+    Raises
+    ------
+    UserError
+        There is none, it is damaged, or of a newer format.
+    """
+    file = Path(path) / "evidence.json"
+    if not file.is_file():
+        raise UserError(f"{path} is no evidence: it holds no evidence.json; `edubba trace test` makes it")
+    try:
+        document = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{file} is not JSON ({error}): copy the evidence again") from None
+    if document.get("format") != FORMAT:
+        raise UserError(f"{file} has format {document.get('format')!r}, this edubba ({__version__}) reads {FORMAT!r}")
+    return document
+
+
+def verdict(path: str | Path) -> Verdict:
+    """The verdict of an evidence folder, as it stands there; `verify` checks it."""
+    document = read(path)
+    figures = document["figures"]
+    main = figures["primary"]
+    return Verdict(
+        figures["detected"],
+        main["log10_p_adjusted"],
+        main["cosine"],
+        main["low"],
+        main["high"],
+        words(document),
+        Path(path),
+    )
+
+
+def chance(log10_p: float) -> str:
+    """A chance in words, never smaller than what people may claim.
+
+    >>> chance(-3.3), chance(-40.0)
+    ('p = 0.0005', 'p < 1e-12')
+    """
+    if log10_p <= SMALLEST:
+        return f"p < 1e{SMALLEST:.0f}"
+    p = 10**log10_p
+    return f"p = {p:.2g}" if p >= 1e-4 else f"p = {p:.1e}"
+
+
+def words(document: dict[str, Any]) -> str:
+    """The claim in one sentence."""
+    main = document["figures"]["primary"]
+    name, recipient = document["suspect"]["name"], document["recipient"]
+    said = chance(main["log10_p_adjusted"])
+    if document["figures"]["detected"]:
+        return (
+            f"{name} agrees with the secret of the copy for {recipient!r} better than a model made without that copy would"
+            f" ({said}): it was trained on pictures of that copy, or on something that learned from them."
+        )
+    return (
+        f"Not detected: {name} agrees with the secret of the copy for {recipient!r} no better than chance allows ({said});"
+        " this does not say that it was not trained on it."
+    )
+
+
+LIMITS = (
+    "p is the chance that a model made without the key would agree with the secret at least this well. It is not the chance"
+    " that the suspect is innocent. It does not say how the pictures got there (a licence, a shared backbone, distillation,"
+    " another recipient), nor that their use was unlawful. No detection does not mean no use."
+)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found: each check by name, whether it holds, and words."""
+
+    checks: list[tuple[str, bool, str]]
+    verdict: Verdict
+
+    @property
+    def holds(self) -> bool:
+        return all(good for _, good, _ in self.checks)
+
+
+def verify(
+    path: str | Path,
+    *,
+    level: Level = "arithmetic",
+    papers: str | Path | None = None,
+    published: str | Path | None = None,
+    originals: str | Path | None = None,
+    suspect: str | Path | None = None,
+    allow_code: bool = False,
+) -> Verification:
+    """Re-compute a verdict from what the evidence reveals; nothing of the owner's secret is needed.
+
+    Parameters
+    ----------
+    path
+        The evidence folder.
+    level
+        `arithmetic`: from the answers of the networks, the opened sub-key and the commitments. `binding`: also that the
+        published files are the sealed ones and carry this sub-key's marks. `networks`: also asks the suspect and the
+        markers again.
+    papers
+        The owner's papers (without the key), for the last two levels.
+    published, originals
+        The published copy and the unmarked folder, for `binding`; the latter also for `networks`.
+    suspect
+        The suspect, for `networks`.
+
+    Raises
+    ------
+    UserError
+        Something needed is not given or is no evidence.
+    """
+    path = Path(path)
+    document = read(path)
+    commitment, seal = (commitments.read(path / f"{name}.json") for name in ("commitment", "seal"))
+    checks = _arithmetic(path, document, commitment, seal)
+    if level != "arithmetic":
+        checks += _binding(document, commitment, seal, _given(papers, "papers"), _given(published, "published"), _given(originals, "originals"))  # fmt: skip
+    if level == "networks":
+        checks += _networks(path, document, commitment, _given(papers, "papers"), _given(originals, "originals"), suspect, allow_code)  # fmt: skip
+    return Verification(checks, verdict(path))
+
+
+def _given(path: str | Path | None, name: str) -> Path:
+    if path is None:
+        raise UserError(f"this level needs --{name}: the owner hands it over")
+    return Path(path)
+
+
+def _arithmetic(
+    path: Path, document: dict[str, Any], commitment: dict[str, Any], seal: dict[str, Any]
+) -> list[tuple[str, bool, str]]:
+    checks = [
+        ("commitments", commitments.follows(seal, commitment), "the seal points to the first commitment"),
+        ("sub-key", commitments.check_sub_key(commitment, document["sub_key"]), "the opened sub-key was committed to"),
+        (
+            "recipient",
+            document["sub_key"]["recipient"] == seal["recipient"] == document["recipient"],
+            "sub-key, seal and claim are of one recipient",
+        ),
+        (
+            "published list",
+            commitments.tree_root(document["published"], salt=bytes.fromhex(document["published_salt"])) == seal["published_root"],
+            "the list of published files was sealed",
+        ),
+    ]  # fmt: skip
+    for name in ("commitment", "seal"):
+        stamp = timestamps.check_beside(path / f"{name}.json")
+        if stamp is not None:
+            checks.append((f"timestamp of the {name}", stamp.verdict != "wrong", stamp.why or f"dated {stamp.time}"))
+    content = (path / "arrays.npz").read_bytes() if (path / "arrays.npz").is_file() else b""
+    whole = hashlib.sha256(content).hexdigest() == document["arrays_sha256"]
+    checks.append(("answers", whole, "arrays.npz is the one of the evidence"))
+    if not all(good for _, good, _ in checks):
+        return checks
+    with np.load(path / "arrays.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    configuration, settings = commitment["configuration"], document["settings"]
+    rules = (
+        settings["primary"] == configuration["primary"] and settings["alpha"] == float(configuration["alpha"])
+        and settings["keys_committed"] == commitment["keys"]
+        and document["classes"] == [commitment["classes"][i] for i in arrays["classes"]]
+    )  # fmt: skip
+    checks.append(("rules", rules, "primary test, error rate, number of keys and classes are those committed to"))
+    opened = document["sub_key"]
+    sub_key = SubKey(opened["recipient"], opened["carrier"], opened["coin"])
+    seed = decoy_seed(seal, document["suspect"]["sha256"])
+    again = evaluate(arrays, _carriers(sub_key, arrays), decoy_seed=seed, **settings)
+    checks.append(("figures", _same(again, document["figures"]), "all figures come out again"))
+    return checks
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Equal up to rounding: the last bits of a linear algebra differ between machines."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return isinstance(b, list) and len(a) == len(b) and all(map(_same, a, b))
+    if isinstance(a, float) and isinstance(b, int | float):
+        return bool(np.isclose(a, b, rtol=1e-6, atol=1e-6))
+    return a == b
+
+
+def _binding(
+    document: dict[str, Any], commitment: dict[str, Any], seal: dict[str, Any], papers: Path, published: Path,
+    originals: Path,
+) -> list[tuple[str, bool, str]]:  # fmt: skip
+    """That the sealed files are those at hand, and that this sub-key moved them: no other key can be made to fit later."""
+    changes = commitments.check_folder(
+        seal, published, sealed=document["published"], salt=bytes.fromhex(document["published_salt"])
+    )
+    odd = [*changes.missing, *changes.added, *changes.changed]
+    checks = [
+        ("published files", not odd, f"{len(odd)} differ from the sealed ones" + (f" (first {odd[0]})" if odd else ""))
+    ]
+    networks = _marker_networks(papers, commitment)
+    checks.append(("markers", networks is not None, "markers and coordinates are those committed to"))
+    if networks is None or odd:
+        return checks
+    coordinates = _coordinates(papers)
+    sealed, now = document["published"], commitments.hashes(commitments.files_of(originals))
+    marked = [name for name in sealed if name in now and now[name] != sealed[name]]
+    before, after = (images.open(folder) for folder in (originals, published))
+    place = [{name: i for i, name in enumerate(p.file.tolist())} for p in (before, after)]
+    both = [name for name in marked if all(name in where for where in place)]
+    if not both or before.label is None:
+        return [*checks, ("marks", False, "no published picture differs from its original")]
+    pairs = [p.take(np.array([where[name] for name in both])) for p, where in zip((before, after), place, strict=True)]
+    moved = coordinates.of(markers.features(networks, pairs[1].x)) - coordinates.of(
+        markers.features(networks, pairs[0].x)
+    )
+    labels = pairs[0].label
+    assert labels is not None
+    opened = document["sub_key"]
+    carriers = SubKey(opened["recipient"], opened["carrier"], opened["coin"]).carriers(moved.shape[1])
+    there = [k for k, name in enumerate(commitment["classes"]) if (labels == name).any()]
+    mean = np.stack([moved[labels == commitment["classes"][k]].mean(0) for k in there])
+    log10_p = whitebox.log10_p(mean, carriers[there])
+    cosine = whitebox.agreement(mean, carriers[there])
+    said = (
+        f"{len(both)} marked pictures are moved along this sub-key's carriers (cosine {cosine:.2f}, {chance(log10_p)})"
+    )
+    return [*checks, ("marks", log10_p <= SMALLEST, said)]
+
+
+def _marker_networks(papers: Path, commitment: dict[str, Any]) -> list[markers.Network] | None:
+    """The markers, where they and the coordinates are those of the commitment."""
+    fixed = commitment["configuration"]["files"]
+    if commitments.hashes({name: papers / name for name in fixed}) != fixed:
+        return None
+    found = []
+    for name, sha256 in sorted(commitment["networks"].items()):
+        bundle = papers / "networks" / name / "model"
+        if commitments.hashes({name: bundle / "model.json"})[name] != sha256:
+            return None
+        if name.startswith("marker"):
+            found.append(markers.load(bundle))
+    return found
+
+
+def _coordinates(papers: Path) -> markers.Coordinates:
+    with np.load(papers / "coordinates.npz") as arrays:
+        return markers.Coordinates.from_arrays(dict(arrays))
+
+
+def _networks(
+    path: Path, document: dict[str, Any], commitment: dict[str, Any], papers: Path, originals: Path,
+    suspect: str | Path | None, allow_code: bool,
+) -> list[tuple[str, bool, str]]:  # fmt: skip
+    """That the suspect and the markers give the stored answers again."""
+    if suspect is None:
+        raise UserError("this level needs --suspect: the model that was tested")
+    with np.load(path / "arrays.npz", allow_pickle=False) as stored:
+        arrays = dict(stored)
+    model = suspects.load(suspect, allow_code=allow_code, labels_only=document["suspect"]["labels_only"])
+    same = model.sha256 == document["suspect"]["sha256"]
+    checks = [("suspect", same, "the suspect is the one that was tested")]
+    networks = _marker_networks(papers, commitment)
+    if not same or networks is None:
+        return checks
+    with np.load(papers / "held_out.npz") as held_out, np.load(papers / "probes.npz") as probes:
+        wanted, pushed = held_out["hash"].tolist(), probes["x"]
+    pictures = images.open(originals)
+    place = {h: i for i, h in enumerate(pictures.hash.tolist())}
+    if any(h not in place for h in wanted):
+        return [*checks, ("held-out pictures", False, f"some are not in {originals}")]
+    asked = pictures.take(np.array([place[h] for h in wanted]))
+    features = _coordinates(papers).of(markers.features(networks, asked.x))
+    checks.append(("coordinates", _close(features, arrays["coordinates"]), "the markers give the same coordinates"))
+    _, columns = suspects.common_classes(document["classes"], model.classes)
+    flat = model.log_probabilities(pushed.reshape(-1, *pushed.shape[3:]))[:, columns]
+    same = _close(model.log_probabilities(asked)[:, columns], arrays["suspect_held_out"])
+    same &= _close(flat.reshape(arrays["suspect_pushed"].shape), arrays["suspect_pushed"])
+    return [*checks, ("answers again", same, "the suspect gives the same answers")]
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=1e-3, atol=1e-2))
