@@ -49,6 +49,13 @@ def test_only_the_loop_imports_fabric():
         "contrast --help",
         "contrast pretrain --help",
         "contrast probe --help",
+        "trace --help",
+        "trace plan --help",
+        "trace commit --help",
+        "trace mark --help",
+        "trace seal --help",
+        "trace test --help",
+        "trace verify --help",
         "runs list --help",
         "demo --help",
     ],
@@ -65,6 +72,8 @@ def test_help_loads_nothing_heavy(line):
 
 def test_every_promised_name_is_there():
     import edubba.contrast as contrast
+    import edubba.trace as trace
 
-    for name in contrast.__all__:
-        assert callable(getattr(contrast, name)), name
+    for room in (contrast, trace):
+        for name in room.__all__:
+            assert callable(getattr(room, name)), name

@@ -76,6 +76,12 @@ def whole_page(label=NASTY):
         report.figure(
             figures.embedding_map(np.eye(4, 2, dtype=np.float32), thumbnails, [label] * 4), caption=label, alt=label
         ),
+        figures.versions({label: thumbnails, "b": thumbnails}, titles=[label] * 4, notes=[label] * 4, caption=label),
+        report.figure(
+            figures.histogram(np.arange(9.0), name=label, xlabel=label, marks={label: (1.0, 0.0, 2.0)}),
+            caption=label,
+            alt=label,
+        ),
         report.details(label, report.prose(label)),
     ]
     return report.page(label, lead=label, sections=[Section(label, blocks, label)] * 3, footer=label)
@@ -167,6 +173,16 @@ def test_drawings_use_only_the_page_s_colours():
         ),
         figures.curves({"loss": (range(500), range(500)), "kNN": ([1, 2], [3.0, 4.0])}, xlabel="epochs"),
         figures.confusion(np.array([[5, 1], [0, 3]]), ["a", "b"]),
+        figures.histogram(
+            np.arange(9.0),
+            name="n",
+            xlabel="x",
+            law=("l", np.ones_like),
+            points=("p", [1.0]),
+            marks={"m": (3.0, 2.0, 4.0)},
+            threshold=("t", 5.0),
+        ),
+        figures.steps(np.array([0.0, -1.0, -2.5]), xlabel="x", ylabel="y", levels={"one": -1.0, "two": -2.0}),
         figures.reliability(np.array([[0.2, 0.8], [0.1, 0.9], [3, 9]]), np.array([[0.2, 0.8], [0.2, 0.8], [3.0, 9]])),
         figures.abstention(np.linspace(0.1, 1, 20), np.linspace(1, 0.8, 20)),
     ]
@@ -262,6 +278,55 @@ def test_the_map_s_picture_holds_each_thumbnail_at_its_cell(channels):
     middle, left, right = (np.argwhere(centres[..., 0] == shade)[0] for shade in (120, 10, 250))
     assert middle[0] < left[0]
     assert left[1] < middle[1] < right[1]
+
+
+def test_each_version_of_a_picture_is_shown_beside_the_others_without_loss():
+    import base64
+    import io
+
+    from PIL import Image
+
+    shown = {name: np.random.default_rng(i).integers(0, 256, (8, 96, 96, 3), np.uint8) for i, name in enumerate("abc")}
+    html = figures.versions(shown, titles=[f"picture {i}" for i in range(8)], notes=[""] * 8, caption="c")
+    together = Image.open(io.BytesIO(base64.b64decode(re.findall(r"base64,([^)\"]+)", html)[0])))
+    assert re.findall(r'aria-label="([^"]+)"', html)[:4] == [
+        "picture 0, a",
+        "picture 0, b",
+        "picture 0, c",
+        "picture 1, a",
+    ]
+    places = [float(y) for y in re.findall(r"background-position:0% ([\d.]+)%", html)]
+    for i, name in ((0, "a"), (0, "b"), (7, "c")):
+        top = round(places[3 * i + "abc".index(name)] / 100 * (together.height - 96))
+        np.testing.assert_array_equal(np.asarray(together)[top : top + 96], shown[name][i])
+
+
+def heights(drawing, edges):
+    """Heights of the bars of a histogram's drawing for screens, in the unit of its highest bar."""
+    wide, _ = halves(drawing)
+    path = next(d for d in re.findall(r'<path d="([^"]+)"', wide) if d.count("L") >= 2 * edges)
+    y = [float(point.split()[1]) for point in re.findall(r"[ML] ([-\d.]+ [-\d.]+)", path)]
+    return (y[0] - np.array(y[1 : 2 * edges : 2])) / (max(y) - min(y))
+
+
+def test_bars_are_as_high_as_their_counts():
+    values = np.repeat(np.arange(8.0), [1, 2, 3, 4, 8, 4, 2, 1])
+    drawn = heights(figures.histogram(values, name="n", xlabel="x"), 8)
+    np.testing.assert_allclose(drawn, np.array([1, 2, 3, 4, 8, 4, 2, 1]) / 8, atol=0.01)
+
+
+@pytest.mark.parametrize(("mine", "theirs"), [(0.5, 1.0), (1.0, 0.5), (7.0, 7.5), (7.5, 7.0), (1.0, 7.0)])
+def test_no_line_of_a_histogram_runs_through_the_name_of_another(mine, theirs):
+    drawing = figures.histogram(
+        np.arange(9.0), name="n", xlabel="x", marks={"mine": (mine, None, None)}, threshold=("theirs", theirs)
+    )
+    for one in halves(drawing):
+        lines = [[float(v) for v in m] for m in re.findall(r'<path d="M ([\d.]+) [\d.]+ L \1 ([\d.]+) "', one)]
+        names = re.findall(r'text-anchor: (start|end)[^>]* x="([\d.]+)" y="([\d.]+)"[^>]*>(mine|theirs)</text>', one)
+        assert len(lines) == len(names) == 2
+        for anchor, x, y, name in names:
+            start = float(x) - (6 * len(name) if anchor == "end" else 0)
+            assert not [at for at, top in lines if start <= at <= start + 6 * len(name) and top < float(y) - 12]
 
 
 def test_names_on_the_map_do_not_cover_each_other():

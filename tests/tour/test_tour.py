@@ -16,7 +16,7 @@ PARTS = {"train": 30, "validation": 8, "test": 12}
 
 @pytest.fixture
 def short(monkeypatch, tmp_path):
-    from edubba.tour import contrast
+    from edubba.tour import contrast, trace
 
     monkeypatch.chdir(tmp_path)
     with np.load(catalogue.find(contrast.SOURCE), allow_pickle=False) as data:
@@ -33,6 +33,10 @@ def short(monkeypatch, tmp_path):
     fit = Fit(epochs=1, batch_size=32, threads=1, keep="best")
     probe = replace(contrast.PROBE, fit=fit, draws=1, fewest_steps=2, labels_per_class=(5,))
     monkeypatch.setattr(contrast, "PROBE", probe)
+    monkeypatch.setattr(trace, "SOURCE", "few")
+    monkeypatch.setattr(trace, "COMMIT", replace(trace.COMMIT, directions=2, probes=2))
+    monkeypatch.setattr(trace, "MARK", replace(trace.MARK, share=0.2, steps=1))
+    monkeypatch.setattr(trace, "SCRATCH", Fit(epochs=1, batch_size=32, threads=1))
     return tmp_path
 
 
@@ -46,7 +50,8 @@ def test_the_tour_ends_with_a_report_and_says_when_it_was_measured(short, capsys
     assert page.count(">In short</h2>") == 1  # the answer, once, before the evidence
     assert "a linear classifier on the learned features" in page
     assert 'src="http' not in page
-    assert "Oracle-MNIST&#39;s (Apache-2.0; Wang and Deng 2024).</p>" in page
+    assert "Oracle-MNIST&#39;s (Apache-2.0; Wang and Deng 2024); marks after radioactive data" in page
+    assert "Was a model trained on these pictures?" in page
     first = (short / "demo/contrast/results.json").read_bytes()
 
     assert cli.run(["demo", "contrast"]) == 0
@@ -67,7 +72,7 @@ def test_measured_is_said_of_a_whole_chapter_only_and_another_versions_folder_na
     assert cli.run(["demo"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("contrast: learning from pictures, about 3 minutes on 2 cores\n")
-    assert "measured on" not in out
+    assert "contrast: measured on" not in out
     assert (probe / "results.json").read_bytes() != results
 
     spec = tomllib.loads((probe / "spec.toml").read_text())

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from edubba.contrast import Pretrain, Probe, Views, pretrain, probe, report
-from edubba.core import catalogue
+from edubba.core import catalogue, runs
 from edubba.core.report import Section
 from edubba.core.settings import Fit
 
@@ -16,6 +16,13 @@ PRETRAIN = Pretrain(
     epochs=26, batch_size=64, image_size=32, lr=4e-3, temperature=0.1, views=Views(preset="writing")
 )  # fmt: skip
 PROBE = Probe(draws=2, fewest_steps=300, fit=Fit(epochs=8, batch_size=64, lr=2e-3, keep="best"))
+
+
+def clear(folder: Path) -> None:
+    """Delete what the chapter made."""
+    for run in RUNS:
+        if (folder / run).exists():
+            runs.remove(folder / run)
 
 
 def chapter(folder: Path) -> list[Section]:

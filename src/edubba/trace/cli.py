@@ -111,12 +111,14 @@ def mark(
         Folder of the copy to make.
     """
     from edubba.core import catalogue
-    from edubba.trace import publishing
+    from edubba.trace import publishing, report
 
     run = publishing.mark(catalogue.source(source), key=key, out=out, spec=spec)
+    page = report.build(run.path)
     show_results(run.document, json=json)
     if not json:
         print(f"{run.resolved['marked']:,} pictures are marked in {out}; {run.path / 'marks.csv'} has a row for each")
+        print(f"report: {page}")
     return 3 if run.document["skipped"] else 0
 
 

@@ -8,6 +8,7 @@ commitment.json, seal.json, with .tsq and .tsr where there are any; report.html
 import hashlib
 import json
 import shutil
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,11 @@ import numpy as np
 from jaxtyping import Float64
 
 from edubba import __version__
-from edubba.core import files, images, machine, stats, streams
+from edubba.core import files, images, machine, runs, stats, streams
 from edubba.core.errors import UserError
+from edubba.core.images import Pictures
 from edubba.core.runs import Run
-from edubba.trace import blackbox, commitments, keys, markers, suspects, timestamps, whitebox
+from edubba.trace import blackbox, commitments, keys, markers, owner, suspects, timestamps, whitebox
 from edubba.trace.keys import SubKey
 from edubba.trace.spec import Test
 from edubba.trace.suspects import Suspect
@@ -28,6 +30,8 @@ from edubba.trace.suspects import Suspect
 FORMAT = "edubba.evidence/1"
 SMALLEST = -12.0
 """log10 of the smallest chance that is claimed in words: beyond it, mistakes of people are likelier than the figure"""
+BOUND = -6.0
+"""log10 of the chance below which marks are held to be this key's: with two classes little less can be reached"""
 RESAMPLES = 200
 Level = Literal["arithmetic", "binding", "networks"]
 
@@ -147,7 +151,8 @@ def _left(
 ) -> Float64[np.ndarray, "k r"]:
     """A suspect's residual: of rows, of probes, or both combined."""
     parts = ("rows", "probes") if what == "both" else (what,)
-    return whitebox.combined([whitebox.residual(own[part], [other[part] for other in references]) for part in parts])
+    left = [whitebox.residual(own[part], [other[part] for other in references]) for part in parts]
+    return whitebox.combined(*left) if what == "both" else left[0]
 
 
 def _interval(
@@ -183,8 +188,8 @@ def decoy_seed(seal: dict[str, Any], suspect_sha256: str) -> bytes:
     return hashlib.sha256(f"{commitments.digest(seal)}|{suspect_sha256}".encode()).digest()
 
 
-def write(run: Run, kept: Any, spec: Test, model: Suspect, said: list[str]) -> None:
-    """Evaluate the answers in the folder and write the evidence beside them."""
+def write(run: Run, kept: Any, spec: Test, model: Suspect, given: dict[str, Any], said: list[str]) -> None:
+    """Evaluate the answers in the folder and write the evidence beside them; `given` is what the suspect did not say."""
     copy = kept.copy(spec.recipient)
     for path, name in ((kept.path / "commitment.json", "commitment"), (copy / "seal.json", "seal")):
         for suffix in (".json", ".tsq", ".tsr"):
@@ -204,11 +209,12 @@ def write(run: Run, kept: Any, spec: Test, model: Suspect, said: list[str]) -> N
         "format": FORMAT, "created": run.resolved["created"], "edubba": __version__, "recipient": spec.recipient,
         "suspect": {
             "name": model.name, "kind": model.kind, "sha256": model.sha256, "size": model.size,
-            "channels": model.channels, "labels_only": model.labels_only,
+            "channels": model.channels, "labels_only": model.labels_only, "given": given,
         },
         "classes": [kept.classes[i] for i in arrays["classes"]], "settings": settings, "figures": figures,
         "further_references": list(spec.references), "warnings": said,
         "sub_key": commitments.open_sub_key(kept.key, spec.recipient, classes=len(kept.classes)),
+        "originals_salt": commitments.tree_salt(kept.key, "originals").hex(),
         "published_salt": commitments.tree_salt(kept.key, "published", spec.recipient).hex(),
         "published": json.loads((copy / "published.json").read_text()),
         "arrays_sha256": hashlib.sha256((run.path / "arrays.npz").read_bytes()).hexdigest(),
@@ -231,6 +237,27 @@ def _carriers(sub_key: SubKey, arrays: dict[str, np.ndarray]) -> Float64[np.ndar
     return sub_key.carriers(arrays["coordinates"].shape[1])[arrays["classes"]]
 
 
+SHAPE: dict[str, Any] = {
+    "recipient": str, "classes": list, "originals_salt": commitments.HEX, "published_salt": commitments.HEX,
+    "arrays_sha256": commitments.HEX, "published": dict, "sub_key": {"recipient": str, "carrier": list, "coin": str},
+    "suspect": {"name": str, "sha256": str, "labels_only": bool, "given": dict},
+    "settings": {"primary": str, "alpha": float, "keys_committed": int, "decoys": int, "seed": int},
+    "figures": {"detected": bool, "primary": dict.fromkeys(("cosine", "low", "high", "log10_p_adjusted"), float)},
+}  # fmt: skip
+"""what `verify` reads of evidence.json"""
+
+
+def _damage(value: Any, shape: Any, name: str = "evidence") -> str | None:
+    """The first part of a document that is missing or of another type."""
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return name
+        return next((bad for key in shape if (bad := _damage(value.get(key), shape[key], key))), None)
+    if shape is commitments.HEX:
+        return None if isinstance(value, str) and shape.fullmatch(value) else name
+    return None if isinstance(value, int | float if shape is float else shape) else name
+
+
 def read(path: str | Path) -> dict[str, Any]:
     """The document of an evidence folder.
 
@@ -246,8 +273,12 @@ def read(path: str | Path) -> dict[str, Any]:
         document = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise UserError(f"{file} is not JSON ({error}): copy the evidence again") from None
-    if document.get("format") != FORMAT:
-        raise UserError(f"{file} has format {document.get('format')!r}, this edubba ({__version__}) reads {FORMAT!r}")
+    format = document.get("format") if isinstance(document, dict) else None
+    if format != FORMAT:
+        raise UserError(f"{file} has format {format!r}, this edubba ({__version__}) reads {FORMAT!r}")
+    bad = _damage(document, SHAPE | {"published": dict.fromkeys(document.get("published") or (), commitments.HEX)})
+    if bad:
+        raise UserError(f"{file} is damaged at {bad!r}: copy the evidence again")
     return document
 
 
@@ -332,8 +363,8 @@ def verify(
         The evidence folder.
     level
         `arithmetic`: from the answers of the networks, the opened sub-key and the commitments. `binding`: also that the
-        published files are the sealed ones and carry this sub-key's marks. `networks`: also asks the suspect and the
-        markers again.
+        published files are the sealed ones and carry this sub-key's marks. `networks`: also asks the suspect, the
+        references and the markers again.
     papers
         The owner's papers (without the key), for the last two levels.
     published, originals
@@ -360,6 +391,8 @@ def verify(
 def _given(path: str | Path | None, name: str) -> Path:
     if path is None:
         raise UserError(f"this level needs --{name}: the owner hands it over")
+    if not Path(path).is_dir():
+        raise UserError(f"--{name} {path} is no folder: give the one that the owner handed over")
     return Path(path)
 
 
@@ -396,14 +429,31 @@ def _arithmetic(
         settings["primary"] == configuration["primary"] and settings["alpha"] == float(configuration["alpha"])
         and settings["keys_committed"] == commitment["keys"]
         and document["classes"] == [commitment["classes"][i] for i in arrays["classes"]]
+        and settings.keys() == SHAPE["settings"].keys()
     )  # fmt: skip
     checks.append(("rules", rules, "primary test, error rate, number of keys and classes are those committed to"))
+    # one that could be left out, or another that could be put in, would be a choice made with the key at hand
+    there = {
+        name.removesuffix("_pushed") for name in arrays if name.startswith("reference") and name.endswith("_pushed")
+    }
+    whole = there == _references(commitment, document)
+    checks.append(("references", whole, "the clean networks fitted out are all of those committed to"))
+    if not (rules and whole):
+        return checks
     opened = document["sub_key"]
     sub_key = SubKey(opened["recipient"], opened["carrier"], opened["coin"])
     seed = decoy_seed(seal, document["suspect"]["sha256"])
     again = evaluate(arrays, _carriers(sub_key, arrays), decoy_seed=seed, **settings)
     checks.append(("figures", _same(again, document["figures"]), "all figures come out again"))
     return checks
+
+
+def _references(commitment: dict[str, Any], document: dict[str, Any]) -> set[str]:
+    """Names of the committed references; a suspect that is itself one of them is left out."""
+    return {
+        name for name, sha256 in commitment["networks"].items()
+        if name.startswith("reference") and sha256 != document["suspect"]["sha256"]
+    }  # fmt: skip
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -429,15 +479,19 @@ def _binding(
     checks = [
         ("published files", not odd, f"{len(odd)} differ from the sealed ones" + (f" (first {odd[0]})" if odd else ""))
     ]
+    sealed, now = document["published"], commitments.hashes(commitments.files_of(originals))
+    # else whoever takes a mark of their own off another's pictures has "originals" that fit any key
+    true = commitments.tree_root(now, salt=bytes.fromhex(document["originals_salt"])) == commitment["originals_root"]
+    checks.append(("originals", true, "the unmarked files are those committed to"))
     networks = _marker_networks(papers, commitment)
     checks.append(("markers", networks is not None, "markers and coordinates are those committed to"))
-    if networks is None or odd:
+    if networks is None or odd or not true:
         return checks
     coordinates = _coordinates(papers)
-    sealed, now = document["published"], commitments.hashes(commitments.files_of(originals))
     marked = [name for name in sealed if name in now and now[name] != sealed[name]]
-    before, after = (images.open(folder) for folder in (originals, published))
-    place = [{name: i for i, name in enumerate(p.file.tolist())} for p in (before, after)]
+    size = runs.read(papers).resolved["image_size"]
+    before, after = (images.open(folder, size=size) for folder in (originals, published))
+    place = [{unicodedata.normalize("NFC", name): i for i, name in enumerate(p.file.tolist())} for p in (before, after)]
     both = [name for name in marked if all(name in where for where in place)]
     if not both or before.label is None:
         return [*checks, ("marks", False, "no published picture differs from its original")]
@@ -456,22 +510,15 @@ def _binding(
     said = (
         f"{len(both)} marked pictures are moved along this sub-key's carriers (cosine {cosine:.2f}, {chance(log10_p)})"
     )
-    return [*checks, ("marks", log10_p <= SMALLEST, said)]
+    return [*checks, ("marks", log10_p <= BOUND, said)]
 
 
 def _marker_networks(papers: Path, commitment: dict[str, Any]) -> list[markers.Network] | None:
     """The markers, where they and the coordinates are those of the commitment."""
-    fixed = commitment["configuration"]["files"]
-    if commitments.hashes({name: papers / name for name in fixed}) != fixed:
+    if owner.changed(papers, commitment) is not None:
         return None
-    found = []
-    for name, sha256 in sorted(commitment["networks"].items()):
-        bundle = papers / "networks" / name / "model"
-        if commitments.hashes({name: bundle / "model.json"})[name] != sha256:
-            return None
-        if name.startswith("marker"):
-            found.append(markers.load(bundle))
-    return found
+    names = sorted(name for name in commitment["networks"] if name.startswith("marker"))
+    return [markers.load(papers / "networks" / name / "model") for name in names]
 
 
 def _coordinates(papers: Path) -> markers.Coordinates:
@@ -488,26 +535,43 @@ def _networks(
         raise UserError("this level needs --suspect: the model that was tested")
     with np.load(path / "arrays.npz", allow_pickle=False) as stored:
         arrays = dict(stored)
-    model = suspects.load(suspect, allow_code=allow_code, labels_only=document["suspect"]["labels_only"])
-    same = model.sha256 == document["suspect"]["sha256"]
+    about = document["suspect"]
+    model = suspects.load(suspect, allow_code=allow_code, labels_only=about["labels_only"], **about["given"])
+    same = model.sha256 == about["sha256"]
     checks = [("suspect", same, "the suspect is the one that was tested")]
     networks = _marker_networks(papers, commitment)
     if not same or networks is None:
         return checks
     with np.load(papers / "held_out.npz") as held_out, np.load(papers / "probes.npz") as probes:
-        wanted, pushed = held_out["hash"].tolist(), probes["x"]
-    pictures = images.open(originals)
+        wanted, y, pushed = held_out["hash"].tolist(), held_out["y"], probes["x"]
+    pictures = images.open(originals, size=runs.read(papers).resolved["image_size"])
     place = {h: i for i, h in enumerate(pictures.hash.tolist())}
     if any(h not in place for h in wanted):
         return [*checks, ("held-out pictures", False, f"some are not in {originals}")]
     asked = pictures.take(np.array([place[h] for h in wanted]))
     features = _coordinates(papers).of(markers.features(networks, asked.x))
-    checks.append(("coordinates", _close(features, arrays["coordinates"]), "the markers give the same coordinates"))
-    _, columns = suspects.common_classes(document["classes"], model.classes)
+    same = _close(features, arrays["coordinates"]) and np.array_equal(y, arrays["y"])
+    checks.append(("coordinates", same, "the markers give the same coordinates"))
+    mine, columns = suspects.common_classes(commitment["classes"], model.classes)
+    checks.append(("classes", np.array_equal(mine, arrays["classes"]), "all classes in common were tested"))
+    if not checks[-1][1]:
+        return checks
+    checks.append(("answers again", _answers_again("suspect", model, asked, pushed, columns, arrays), "the suspect gives the same answers"))  # fmt: skip
+    same = True
+    for name in sorted(_references(commitment, document)):
+        network = suspects.load(papers / "networks" / name / "model", labels_only=about["labels_only"])
+        _, columns = suspects.common_classes(document["classes"], network.classes)
+        same = same and _answers_again(name, network, asked, pushed, columns, arrays)
+    return [*checks, ("references again", same, "the clean networks give the same answers")]
+
+
+def _answers_again(
+    name: str, model: Suspect, asked: Pictures, pushed: np.ndarray, columns: np.ndarray, arrays: dict[str, np.ndarray]
+) -> bool:
     flat = model.log_probabilities(pushed.reshape(-1, *pushed.shape[3:]))[:, columns]
-    same = _close(model.log_probabilities(asked)[:, columns], arrays["suspect_held_out"])
-    same &= _close(flat.reshape(arrays["suspect_pushed"].shape), arrays["suspect_pushed"])
-    return [*checks, ("answers again", same, "the suspect gives the same answers")]
+    return _close(model.log_probabilities(asked)[:, columns], arrays[f"{name}_held_out"]) and _close(
+        flat.reshape(*pushed.shape[:3], -1), arrays[f"{name}_pushed"]
+    )
 
 
 def _close(a: np.ndarray, b: np.ndarray) -> bool:

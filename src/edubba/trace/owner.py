@@ -28,7 +28,7 @@ from edubba.trace.keys import Key
 from edubba.trace.markers import Coordinates, Network
 from edubba.trace.spec import Commit
 
-MARKERS, REFERENCES = 3, 6
+MARKERS, REFERENCES = 4, 6
 ALIKE = 0.98
 """cosine of two pictures' small grey copies from which on they count as one picture"""
 PSNR = 42.0
@@ -72,10 +72,17 @@ def commit(source: Any, *, key: str | Path, spec: Commit = Commit()) -> Run:
         raise UserError(f"{source} is no folder: marks go into picture files, so give a folder of them")
     pictures = labelled(images.open(source, size=spec.network.image_size or None))
     folder = papers(key)
+    if folder == key:
+        raise UserError(f"{key} would lie where its papers go: choose a name that does not end in .trace with --key")
+    if Path(source).resolve() in key.resolve().parents:
+        raise UserError(f"{key} lies in {source}, which is to be published: choose a place elsewhere with --key")
     if key.exists() and not (folder / "spec.toml").exists():
         raise UserError(f"{key} exists but not its papers {folder}: bring them back, or choose another name with --key")
     run = runs.open(folder, spec, verb="trace.commit", source=pictures.source, fingerprint=pictures.fingerprint)
     if run.done:
+        if not key.exists():
+            raise UserError(f"{folder} is finished but its key {key} is gone: bring back the copy that you kept")
+        read(key)  # raises where key and papers do not belong together
         return run
     with closing(run):
         assert pictures.label is not None
@@ -88,6 +95,8 @@ def commit(source: Any, *, key: str | Path, spec: Commit = Commit()) -> Run:
         clean = _gather(run, "reference", spec.references, REFERENCES, learn)
         _prepare(run, pictures.take(held_out), y[held_out], classes.tolist(), marking, clean, spec)
         _sign(run, key, Path(source), classes.tolist(), spec)
+        if pictures.skipped:
+            images.write_skipped(run.path / "skipped.csv", pictures.skipped)
         run.finish(_results(run), choices=[], warnings=[], skipped=len(pictures.skipped))
     return run
 
@@ -328,13 +337,8 @@ def read(key: str | Path) -> Papers:
         raise UserError(f"{folder} holds no finished commitment: `edubba trace commit` goes on with it")
     document = commitments.read(folder / "commitment.json")
     commitments.check_key(document, secret)
-    for name, sha256 in document["configuration"]["files"].items():
-        if commitments.hashes({name: folder / name})[name] != sha256:
-            raise UserError(f"{folder / name} is not what was committed on {document['created']}: bring it back")
-    for name, sha256 in document["networks"].items():
-        card = folder / "networks" / name / "model" / "model.json"
-        if commitments.hashes({name: card})[name] != sha256:
-            raise UserError(f"{card} is not what was committed on {document['created']}: bring it back")
+    if bad := changed(folder, document):
+        raise UserError(f"{bad} is not what was committed on {document['created']}: bring it back")
     run = runs.read(folder)
     with np.load(folder / "coordinates.npz") as arrays:
         coordinates = Coordinates.from_arrays(dict(arrays))
@@ -344,6 +348,16 @@ def read(key: str | Path) -> Papers:
         folder, secret, document, document["classes"], run.settings["source"], run.resolved["image_size"], coordinates,
         kept["coordinates"].astype(np.float64), kept["y"], kept["hash"], kept["probe"],
     )  # fmt: skip
+
+
+def changed(folder: Path, document: dict[str, Any]) -> Path | None:
+    """The first file of the papers that is missing, or not the one in the first commitment."""
+    committed = {folder / name: sha256 for name, sha256 in document["configuration"]["files"].items()}
+    for name, sha256 in document["networks"].items():
+        committed[folder / "networks" / name / "model" / "model.json"] = sha256
+    return next(
+        (p for p, sha256 in committed.items() if not p.is_file() or commitments.hashes({"": p})[""] != sha256), None
+    )
 
 
 def held_out_rows(pictures: Pictures, kept: Papers) -> np.ndarray:

@@ -59,15 +59,20 @@ def mark(source: Any, *, key: str | Path, out: str | Path, spec: Mark = Mark()) 
         raise UserError(f"{out} lies in {folder}: choose a folder elsewhere with -o")
     pictures = owner.labelled(images.open(folder, size=kept.size))
     chosen = choose(pictures, kept, spec, sub_key)
-    run = runs.open(
-        kept.copy(spec.recipient), spec, verb="trace.mark", source=str(folder),
-        fingerprint=f"{pictures.fingerprint}/{out.resolve()}",
-    )  # fmt: skip
-    if run.done:
-        return run
-    if out.exists() and any(out.iterdir()) and not (run.path / "rows").exists():
-        raise UserError(f"{out} exists and is not empty: choose another folder with -o")
+    copy = kept.copy(spec.recipient)
+    if not (copy / "spec.toml").exists() and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out} exists and is not an empty folder: choose another one with -o")
+    run = runs.open(copy, spec, verb="trace.mark", source=str(folder), fingerprint=pictures.fingerprint)
     with closing(run):
+        place = run.resolve(out=str(out.resolve()))["out"]
+        if place != str(out.resolve()):
+            raise UserError(
+                f"the copy of {spec.recipient!r} goes to {place}: give that folder with -o, or delete {copy} to begin anew"
+            )
+        if run.done:
+            if not out.is_dir():
+                raise UserError(f"the copy made in {out} is gone: bring it back, or delete {copy} to make it again")
+            return run
         train.use_threads(spec.threads)
         some = pictures.take(chosen)
         assert some.label is not None
@@ -76,7 +81,7 @@ def mark(source: Any, *, key: str | Path, out: str | Path, spec: Mark = Mark()) 
         directions = carriers / np.linalg.norm(carriers, axis=1, keepdims=True)
         _write_marked(run, folder, out, some, y, directions, kept, spec)
         skipped = _copy_rest(folder, out, run)
-        _finish(run, some, y, directions, kept, out, skipped, spec)
+        _finish(run, some, y, directions, kept, folder, out, skipped, spec)
     return run
 
 
@@ -139,6 +144,9 @@ def _save(folder: Path, out: Path, name: str, label: str, delta: np.ndarray, spe
     saved = saving.add((folder / name).read_bytes(), delta, psnr=spec.psnr, max_delta=spec.max_delta)
     if isinstance(saved, saving.Unmarkable):
         return {"file": name, "class": label, "notes": f"not marked: {saved.reason}"}
+    if saved.psnr == np.inf:
+        why = f"nothing of a mark within {spec.psnr:g} dB is left after rounding: allow a lower --psnr"
+        return {"file": name, "class": label, "notes": f"not marked: {why}"}
     files.write(out / name, saved.content)
     numbers = {k: round(float(getattr(saved, k)), 4) for k in ("psnr", "psnr_resaved", "ssim", "max_delta", "scale")}
     return {"file": name, "class": label, **numbers, "notes": "; ".join(saved.notes)}
@@ -165,6 +173,10 @@ def _copy_rest(folder: Path, out: Path, run: Run) -> list[Skipped]:
         with rows.open(newline="", encoding="utf-8") as file:
             lines += csv.DictReader(file)
     marked = {line["file"] for line in lines if line["psnr"]}
+    if not marked:
+        raise UserError(
+            f"{lines[0]['file']} and all others could not be marked: {lines[0]['notes'].removeprefix('not marked: ')}"
+        )
     everything = commitments.files_of(folder)
     with progress.bar("copying the rest", len(everything), unit="files") as show:
         for i, (name, path) in enumerate(everything.items()):
@@ -178,8 +190,8 @@ def _copy_rest(folder: Path, out: Path, run: Run) -> list[Skipped]:
 
 
 def _finish(
-    run: Run, some: Pictures, y: np.ndarray, directions: Float64[np.ndarray, "k r"], kept: Papers, out: Path,
-    skipped: list[Skipped], spec: Mark,
+    run: Run, some: Pictures, y: np.ndarray, directions: Float64[np.ndarray, "k r"], kept: Papers, folder: Path,
+    out: Path, skipped: list[Skipped], spec: Mark,
 ) -> None:  # fmt: skip
     """The gate: what the saved files do to networks that took no part in the marking."""
     lines = [line for line in marks(run) if line["psnr"]]
@@ -188,9 +200,9 @@ def _finish(
     after = images.open(out, size=kept.size)
     place = {name: i for i, name in enumerate(after.file.tolist())}
     after = after.take(np.array([place[name] for name in before.file.tolist()]))
-    run.resolve(out=str(out), marked=len(lines))
+    run.resolve(marked=len(lines))
     shift, cosine = [], []
-    original = images.open(kept.source, size=kept.size)
+    original = images.open(folder, size=kept.size)
     held_out = original.take(owner.held_out_rows(original, kept))
     for path in kept.networks("reference").values():
         network = [markers.load(path)]
@@ -227,6 +239,8 @@ def _finish(
     )  # fmt: skip
     if skipped:
         images.write_skipped(run.path / "skipped.csv", skipped)
+    sums = commitments.hashes(commitments.files_of(out))
+    files.write(run.path / "made.json", json.dumps(sums, indent=0, ensure_ascii=False))
     run.finish(results, choices=[], warnings=said, skipped=len(skipped))
 
 
@@ -258,10 +272,8 @@ def seal(published: str | Path, *, key: str | Path, recipient: str = "public") -
     run = runs.read(copy)
     now = commitments.hashes(commitments.files_of(published))
     lines = [line for line in marks(run) if line["psnr"]]
-    originals = json.loads((kept.path / "originals.json").read_text())
-    changed = {line["file"] for line in lines}
-    odd = sorted(n for n in originals.keys() | now.keys() if n not in changed and originals.get(n) != now.get(n))
-    odd += sorted(n for n in changed if n not in now or now[n] == originals[n])
+    made = json.loads((copy / "made.json").read_text())
+    odd = sorted(name for name in made.keys() | now.keys() if made.get(name) != now.get(name))
     if odd:
         raise UserError(
             f"{published} is not what was marked for {recipient!r}: {len(odd)} files are missing, added or changed"

@@ -18,7 +18,7 @@ class Network:
         default_factory=lambda: Views(crop_min=1.0, flip=0.5, jitter=0.0, grey=0.0, blur=0.0, shift=0.125)
     )
     """crops and flips of the training"""
-    fit: Fit = field(default_factory=lambda: Fit(epochs=12, batch_size=128, lr=2e-3, weight_decay=0.05))
+    fit: Fit = field(default_factory=lambda: Fit(epochs=12, batch_size=128, lr=4e-3, weight_decay=0.05))
     """how they are trained"""
 
 
@@ -29,7 +29,7 @@ class Commit:
     recipients: tuple[str, ...] = ("public",)
     """one sub-key each; another one is kept back for a later dispute"""
     markers: tuple[str, ...] = ()
-    """bundles of networks to mark with; left out: three are trained on the unmarked pictures"""
+    """bundles of networks to mark with; left out: four are trained on the unmarked pictures"""
     references: tuple[str, ...] = ()
     """bundles of classifiers that never saw a mark, to be fitted out of a suspect; left out: six are trained"""
     held_out: float = 0.2
@@ -60,7 +60,7 @@ class Mark:
     """dB that every marked picture keeps at least, measured on the saved file"""
     max_delta: float = 10.0
     """grey levels of 255 that no pixel moves beyond"""
-    steps: int = 16
+    steps: int = 12
     """gradient steps a picture"""
     batch_size: int = 128
     """pictures at a time; changes memory, not the marks"""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,9 +60,10 @@ def test(
             f"the copy of {spec.recipient!r} is not sealed: `edubba trace seal` comes before publishing and testing"
         )
     seal = commitments.read(copy / "seal.json")
-    model = suspects.load(
-        suspect, allow_code=allow_code, classes=classes, size=size, mean=mean, std=std, labels_only=spec.labels_only
-    )
+    given: dict[str, Any] = {
+        "classes": classes and list(classes), "size": size, "mean": mean and list(mean), "std": std and list(std),
+    }  # fmt: skip
+    model = suspects.load(suspect, allow_code=allow_code, labels_only=spec.labels_only, **given)
     mine, theirs = suspects.common_classes(kept.classes, model.classes)
     if len(mine) < 2:
         raise UserError(
@@ -76,12 +78,16 @@ def test(
     references = {name: network for name, network in references.items() if network.sha256 != model.sha256}
     columns = {name: _columns(network, [kept.classes[i] for i in mine]) for name, network in references.items()}
     run = runs.open(
-        out, spec, verb="trace.test", source=str(suspect), fingerprint=f"{model.sha256}/{commitments.digest(seal)}"
-    )
+        out, spec, verb="trace.test", source=str(suspect),
+        fingerprint=f"{model.sha256}/{commitments.digest(seal)}/{commitments.digest(given)}",
+    )  # fmt: skip
     if run.done:
         return evidence.verdict(run.path)
     with closing(run):
-        pictures = images.open(held_out or kept.source, size=kept.size)
+        folder = Path(held_out or kept.source)
+        if not folder.is_dir():
+            raise UserError(f"the held-out pictures are not in {folder}: say where that folder is now with --held-out")
+        pictures = images.open(folder, size=kept.size)
         asked = pictures.take(owner.held_out_rows(pictures, kept))
         with np.load(kept.path / "probes.npz") as probes:
             pushed = probes["x"]
@@ -92,7 +98,7 @@ def test(
         for name, network in references.items():
             arrays |= _answers(name, network, asked, pushed, columns[name])
         files.write_npz(run.path / "arrays.npz", arrays)
-        evidence.write(run, kept, spec, model, model.cautions(pictures.channels))
+        evidence.write(run, kept, spec, model, given, model.cautions(pictures.channels))
     return evidence.verdict(run.path)
 
 

@@ -57,9 +57,12 @@ def residual(
     return (flat / max(np.linalg.norm(flat), 1e-300)).reshape(own.shape)
 
 
-def combined(parts: Sequence[Float64[np.ndarray, "k r"]]) -> Float64[np.ndarray, "k r"]:
-    """Several residuals as one: their sum, scaled to norm 1. Without the key, so the law stays."""
-    total = np.sum(parts, axis=0)
+def combined(rows: Float64[np.ndarray, "k r"], probes: Float64[np.ndarray, "k r"]) -> Float64[np.ndarray, "k r"]:
+    """The residuals of rows and of probes as one, scaled to norm 1. Without the key, so the law stays.
+
+    Probes count twice: on suspects whose keys were not reported they said more, and together more than either.
+    """
+    total = rows + 2 * probes
     return total / max(np.linalg.norm(total), 1e-300)
 
 

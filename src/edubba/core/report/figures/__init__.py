@@ -8,14 +8,16 @@ from edubba.core.report.figures.charts import (
     confusion,
     curves,
     dots,
+    histogram,
     lines,
     reliability,
+    steps,
     svg,
     three_figures,
 )
-from edubba.core.report.figures.pictures import CLASSES, MOST_MAPPED, embedding_map, neighbours
+from edubba.core.report.figures.pictures import CLASSES, MOST_MAPPED, embedding_map, neighbours, versions
 
 __all__ = [
     "CLASSES", "COLOUR", "MOST_MAPPED", "SERIES", "abstention", "confused_pairs", "confusion", "curves", "dots",
-    "embedding_map", "lines", "neighbours", "reliability", "svg", "three_figures",
+    "embedding_map", "histogram", "lines", "neighbours", "reliability", "steps", "svg", "three_figures", "versions",
 ]  # fmt: skip

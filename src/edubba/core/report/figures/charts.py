@@ -277,6 +277,135 @@ def lines(
     return both(draw)
 
 
+def histogram(
+    values: Float[np.ndarray, " n"],
+    *,
+    name: str,
+    xlabel: str,
+    law: tuple[str, Callable[[np.ndarray], np.ndarray]] | None = None,
+    points: tuple[str, Sequence[Number]] | None = None,
+    marks: Mapping[str, Interval] | None = None,
+    threshold: tuple[str, Number] | None = None,
+) -> Markup:
+    """Bars of how often each value occurs, and what they are to be compared with.
+
+    Parameters
+    ----------
+    values
+        What is counted; not finite ones are left out.
+    name
+        What the values are, for the legend.
+    xlabel
+        With the unit.
+    law
+        Name and density of the law that the values should follow, drawn over the bars.
+    points
+        Name and values of a few further cases, drawn on the axis.
+    marks
+        For each name a value with its interval, drawn as a line from the axis up to its name.
+    threshold
+        Name of a dashed line, and where it stands.
+    """
+    values = np.asarray(values, dtype=float)
+    values = values[np.isfinite(values)]
+    counts, edges = np.histogram(values, bins=min(40, max(8, round(len(values) ** 0.5))))
+    named = [(text, at, low, high) for text, (at, low, high) in (marks or {}).items()]
+    named += [(threshold[0], threshold[1], None, None)] if threshold else []
+    reach = [
+        *edges[[0, -1]],
+        *(points[1] if points else ()),
+        *(x for _, *three in named for x in three if x is not None),
+    ]
+
+    def draw(width: int) -> Any:
+        top = 34 + 20 * len(named)
+        height = (320 if width == WIDE else 250) + top
+        figure = canvas(width, height)
+        ax = axes(figure, 40, top, 12, 48)
+        span = max(reach) - min(reach)
+        ax.set_xlim(min(reach) - 0.04 * span, max(reach) + 0.04 * span)
+        ax.stairs(counts, edges, fill=True, color=COLOUR["slate"], alpha=0.45, linewidth=0, label=name)
+        peak = counts.max()
+        if law:
+            x = np.linspace(*ax.get_xlim(), 400)
+            expected = law[1](x) * counts.sum() * (edges[1] - edges[0])
+            ax.plot(x, expected, color=COLOUR["lapis"], linewidth=1.8, label=law[0])
+            peak = max(peak, expected.max())
+        if points:
+            ax.plot(
+                points[1], np.zeros(len(points[1])), "D", color=COLOUR["ochre"], markersize=6, clip_on=False, zorder=4,
+                linestyle="none", markeredgewidth=0, label=points[0],
+            )  # fmt: skip
+        ax.set_ylim(0, 1.06 * peak)
+        plot = height - top - 48
+        middle = sum(ax.get_xlim()) / 2
+        # names stand on the side of the middle; in this order no line runs through the name of another
+        order = sorted(named, key=lambda line: (line[1] > middle, line[1] if line[1] <= middle else -line[1]))
+        for i, (text, at, low, high) in enumerate(order):
+            dashed = threshold is not None and text == threshold[0]
+            colour = COLOUR["muted" if dashed else "clay"]
+            up = (plot + 10 + 20 * (len(order) - 1 - i)) / plot
+            across = ax.get_xaxis_transform()
+            if low is not None:
+                ax.axvspan(low, high, color=colour, alpha=0.16, linewidth=0)
+            style: dict[str, Any] = {"linestyle": (0, (4, 3))} if dashed else {}
+            ax.plot(
+                [at, at],
+                [0, up],
+                transform=across,
+                color=colour,
+                linewidth=1.2 if dashed else 2,
+                clip_on=False,
+                zorder=3,
+                **style,
+            )
+            ax.annotate(
+                text, (at, up), xycoords=across, xytext=(-6 if at > middle else 6, 0), textcoords="offset points",
+                color=colour, ha="right" if at > middle else "left", va="center", zorder=5,
+                bbox={"facecolor": COLOUR["paper"], "edgecolor": "none", "pad": 1},
+            )  # fmt: skip
+        ax.set_xlabel(xlabel, loc="left")
+        ax.grid(axis="x", visible=False)
+        ax.spines["left"].set_visible(False)
+        ax.locator_params(axis="x", nbins=7 if width == WIDE else 5)
+        legend = ax.legend(
+            loc="upper left", bbox_to_anchor=(-40 / (width - 52), 1 + (top - 4) / plot), ncols=3, handlelength=1.2,
+            fontsize=12 if width == WIDE else 11,
+        )  # fmt: skip
+        legend.set_in_layout(False)
+        return figure
+
+    return both(draw)
+
+
+def steps(y: Float[np.ndarray, " n"], *, xlabel: str, ylabel: str, levels: Mapping[str, Number]) -> Markup:
+    """What stood after each of n steps, starting from 0, with named levels to hold it against."""
+
+    def draw(width: int) -> Any:
+        height = 320 if width == WIDE else 280
+        figure = canvas(width, height)
+        ax = axes(figure, 40, 56, 12, 48)
+        x, value = np.arange(len(y) + 1), np.concatenate([[0.0], y])
+        for k, (name, level) in enumerate(levels.items()):
+            dashes = (0, (4, 3) if k == 0 else (1, 2))
+            ax.axhline(level, color=COLOUR["muted"], linewidth=1.2, linestyle=dashes, label=name)
+        ax.step(x, value, where="post", color=COLOUR["clay"], linewidth=2, zorder=3)
+        ax.plot(x[-1:], value[-1:], "o", color=COLOUR["clay"], markersize=7, clip_on=False, zorder=4)
+        everything = [*value, *levels.values()]
+        margin = 0.12 * (max(everything) - min(everything)) or 1.0
+        ax.set_ylim(min(everything) - margin, max(everything) + margin)
+        ax.set_xlim(0, len(y))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_xlabel(xlabel, loc="left")
+        note(ax, -40, height - 56 - 48 + 46, ylabel, color=COLOUR["muted"], va="center")
+        ax.legend(loc="lower left", bbox_to_anchor=(-40 / (width - 52), 1, 1, 0), borderaxespad=0.7, ncols=2)
+        ax.grid(axis="x", visible=False)
+        ax.spines["left"].set_visible(False)
+        return figure
+
+    return both(draw)
+
+
 def apart(ticks: Mapping[Any, str], most: Number) -> tuple[list[Number], list[str]]:
     """Ticks of a logarithmic axis and their texts; those nearer than a part in `most` share one text.
 

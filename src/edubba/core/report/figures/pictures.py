@@ -1,17 +1,18 @@
 """Drawings made of pictures: a map of them, and each with its neighbours."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Integer, UInt8
 from markupsafe import Markup
 
 from edubba.core.report.figures.charts import shorten
-from edubba.core.report.page import Number, blocks, data_uri, reduce, sheet
+from edubba.core.report.page import Number, Sheet, blocks, data_uri, reduce, sheet
 
 CLASSES = ("clay", "lapis", "ochre", "teal", "plum", "rose", "sky", "olive", "umber", "slate")
 MOST_MAPPED = 600
 CELL = 26
+LARGEST_PNG = 700_000
 
 
 def grid(xy: Float[np.ndarray, "m 2"], *, columns: int, rows: int) -> Int[np.ndarray, "m 2"]:
@@ -152,3 +153,38 @@ def neighbours(
         alt = f"picture asked about: {label}" if label else "picture asked about"
         queries.append(({"index": int(place[q, 0]), "label": label, "alt": alt}, found))
     return blocks().neighbours(sheet(thumbnails[used]), queries, caption)
+
+
+def versions(
+    shown: Mapping[str, UInt8[np.ndarray, "n h w c"]], *, titles: Sequence[str], notes: Sequence[str], caption: str
+) -> Markup:
+    """The same pictures in several versions, each picture's beside each other, all in one image, without loss where that is small.
+
+    Parameters
+    ----------
+    shown
+        For each version's name its pictures, 1, 3 or 4 channels.
+    titles, notes
+        One line each below a picture's versions; notes are set fainter.
+    """
+    tiles = reduce(np.concatenate(list(shown.values())), 96)
+    n, (_, h, w, c) = len(titles), tiles.shape
+    together = Sheet(data_uri(tiles.reshape(-1, w, c), limit=3 * LARGEST_PNG), 1, len(tiles), max(h, w))
+    groups = []
+    for i in range(n):
+        own = [
+            Markup(
+                '<li><span class="tile" role="img" aria-label="{}, {}" style="{}"></span><span class="note">{}</span></li>'
+            ).format(titles[i], name, together.style(k * n + i), name)
+            for k, name in enumerate(shown)
+        ]
+        groups.append(
+            Markup(
+                '<div><ul style="grid-template-columns:repeat({},1fr);gap:0.4rem">{}</ul><span class="title">{}</span>'
+                '<span class="note">{}</span></div>'
+            ).format(len(shown), Markup("").join(own), titles[i], notes[i])
+        )
+    return Markup(
+        '<figure class="pictures" {}><div style="display:grid;gap:1.5rem 2rem;'
+        'grid-template-columns:repeat(auto-fill,minmax(min(17rem,100%),1fr))">{}</div><figcaption>{}</figcaption></figure>'
+    ).format(blocks().tiles(together), Markup("").join(groups), caption)
