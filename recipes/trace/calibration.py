@@ -2,8 +2,8 @@
 
     python recipes/trace/calibration.py CIFAR10.npz OUT [KEYS]
 
-OUT: the folder of recipes/trace/cifar10.py, run with share 0.2; its networks are used again. Every network, clean or marked with
-another key, is tested with KEYS (default 1,000) fresh keys, drawn as `commit` draws them. A few minutes.
+OUT: the folder of recipes/trace/cifar10.py, run with share 0.2. Each of its networks, clean or marked with another key, is
+tested with KEYS (default 1,000) fresh keys, drawn as `commit` draws them. A minute or two.
 """
 
 import sys
@@ -17,7 +17,7 @@ from edubba.core import images
 from edubba.core.stats import clopper_pearson
 from edubba.trace import blackbox, keys, suspects, whitebox
 
-data, out, fresh = np.load(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 1000
+data, out, fresh = np.load(sys.argv[1]), Path(sys.argv[2]), int([*sys.argv, "1000"][3])
 papers = out / "20-0" / "owner.trace"
 held_out, probes = np.load(papers / "held_out.npz"), np.load(papers / "probes.npz")["x"]
 f, y, (k, r) = held_out["coordinates"].astype(float), held_out["y"], (len(data["classes"]), probes.shape[1])
@@ -58,23 +58,23 @@ rates(p, f"the primary test, {len(matrices)} networks with {fresh} keys each")
 print(f"  Kolmogorov p {stats.kstest(p.ravel(), 'uniform').pvalue:.3f}")
 rates(p[:, : fresh // 100 * 100].reshape(-1, 100).min(1), "MUST FAIL: best of 100 keys, not corrected")
 aligned, centred = [], []
-clean = [name for name in matrices if not name.startswith("suspect")]
+clean = [n for n in matrices if not n.startswith("suspect")]
 for i, name in enumerate(clean):
     z = answers[name][0] - answers[name][0].mean(0)
     for j in range(100):
         g = carriers(10**7 + 100 * i + j)
-        marked = f + 0.46 * (g / np.linalg.norm(g, axis=1, keepdims=True))[y]  # held-out pictures that carry the mark
-        a = marked - marked.mean(0)
-        aligned.append(10 ** whitebox.log10_p(np.linalg.solve(a.T @ a, a.T @ z).T, g))
+        mark = 0.46 * (g / np.linalg.norm(g, axis=1, keepdims=True))[y]
+        marked = whitebox.within(f, y) + mark  # held-out pictures that carry the mark
+        aligned.append(10 ** whitebox.log10_p(np.linalg.lstsq(marked, z)[0].T, g))
         centred.append(10 ** whitebox.log10_p(whitebox.rows(marked, answers[name][0], y), g))
-rates(np.array(aligned), "MUST FAIL: alignment on marked pictures, class means left in")
-rates(np.array(centred), "the same with class means taken out, as here")
+rates(np.array(aligned), "MUST FAIL: alignment on marked pictures, class means of unmarked ones taken out")
+rates(np.array(centred), "the same, class means of the very pictures taken out, as here")
 gaps, label_of = [], {str(c, "ascii"): i for i, c in enumerate(data["classes"])}
-for folder in sorted(out.glob("20-*")):
-    files = np.loadtxt(folder / "owner.trace/copies/public/marks.csv", str, delimiter=",", usecols=0, skiprows=1)
+for table in sorted(out.glob("20-*/owner.trace/copies/public/marks.csv")):
+    files = np.loadtxt(table, str, delimiter=",", usecols=0, skiprows=1)
     label = np.array([label_of[file.split("/")[0]] for file in files])
-    both = [np.stack([np.array(Image.open(b / n)) for n in files]) for b in (out / "photos", folder / "published")]
-    for name in clean:
-        ask = suspects.load(out / "networks" / name).log_probabilities
+    folders = (out / "photos", table.parents[3] / "published")
+    both = [np.stack([np.array(Image.open(folder / n)) for n in files]) for folder in folders]
+    for ask in (suspects.load(out / "networks" / name).log_probabilities for name in clean):
         gaps.append(stats.ttest_rel(*(ask(q)[np.arange(len(label)), label] for q in both)).pvalue)
 rates(np.array(gaps), "MUST FAIL: loss gap between marked pictures and originals, t-test, clean networks")
