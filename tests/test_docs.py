@@ -39,13 +39,15 @@ def test_a_link_leads_to_a_file(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/contrast.md"])
-def test_python_in_the_docs_names_what_exists(name):
-    for block in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), flags=re.S):
-        compile(block, name, "exec")
-        for line in block.splitlines():
-            if line.startswith(("from ", "import ")):
-                exec(line, {})
+def test_python_in_the_docs_names_what_exists():
+    blocks = [block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.S)]
+    assert blocks
+    for block in blocks:
+        compile(block, "a page", "exec")
+        imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
+        assert imports, block
+        for line in imports:
+            exec(line, {})
 
 
 def test_a_recipe_says_what_it_takes_and_can_be_read():

@@ -297,7 +297,7 @@ def test_nonsense_in_an_opening_is_no_error(field, value):
 
 def test_leaves_are_those_of_merkle_salted():
     own = commitments._own(b"salt", "a.png")
-    leaf = commitments._leaf(own, "a.png", hashlib.sha256(b"pixels").hexdigest())
+    leaf = merkle.salted_hash(own, "a.png", hashlib.sha256(b"pixels").hexdigest())
     assert leaf == merkle.salted(own, "a.png", b"pixels")
     root = commitments.tree_root({"a.png": hashlib.sha256(b"pixels").hexdigest()}, salt=b"salt")
     assert root == merkle.root([leaf]).hex()
@@ -427,7 +427,7 @@ def test_what_may_not_be_read_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(type(folder), "open", refuse)  # chmod does not stop root
     with pytest.raises(UserError, match=r"1\.png may not be read"):
         commitments.hashes(found)
-    monkeypatch.setattr(commitments.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match="f may not be read"):
         commitments.files_of(folder)
 

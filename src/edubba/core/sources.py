@@ -35,6 +35,32 @@ def ignored(name: str) -> bool:
     return hidden or path.name.lower() in SYSTEM_FILES or path.suffix.lower() in NOT_PICTURES
 
 
+def walk(path: Path) -> Iterator[os.DirEntry[str]]:
+    """Everything under a folder that is no folder; links are followed, each folder once; hidden folders are passed over.
+
+    Raises
+    ------
+    UserError
+        A folder may not be read.
+    """
+    seen = set()
+    folders, links = deque([path]), deque()  # real folders first: they give their files the name
+    while folders or links:
+        folder = (folders or links).popleft()
+        if (real := os.path.realpath(folder)) in seen:
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except PermissionError:
+            raise UserError(f"the folder {folder} may not be read: change its permissions or move it away") from None
+        for entry in entries:
+            if not entry.is_dir():
+                yield entry
+            elif not entry.name.startswith("."):
+                (links if entry.is_symlink() else folders).append(Path(entry.path))
+
+
 @dataclass(frozen=True)
 class Folder:
     """Files under a folder; links are followed, each folder once, so that a loop of links ends."""
@@ -45,28 +71,12 @@ class Folder:
     def listing(self) -> list[tuple[str, int, int]]:
         """(name, bytes, mtime in ns) of every file that may be a picture, sorted; a dead link has -1 bytes."""
         found = []
-        seen = set()
-        folders, links = deque([self.path]), deque()  # real folders first: they give their files the name
-        while folders or links:
-            folder = (folders or links).popleft()
-            if (real := os.path.realpath(folder)) in seen:
-                continue
-            seen.add(real)
-            try:
-                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            except PermissionError:
-                raise UserError(
-                    f"the folder {folder} may not be read: change its permissions or move it away"
-                ) from None
-            for entry in entries:
-                name = Path(entry.path).relative_to(self.path).as_posix()
-                if entry.is_dir():
-                    if not entry.name.startswith("."):
-                        (links if entry.is_symlink() else folders).append(Path(entry.path))
-                elif entry.is_file() and not ignored(name):
-                    found.append((name, entry.stat().st_size, entry.stat().st_mtime_ns))
-                elif entry.is_symlink() and not os.path.exists(entry.path) and not ignored(name):
-                    found.append((name, -1, 0))
+        for entry in walk(self.path):
+            name = Path(entry.path).relative_to(self.path).as_posix()
+            if entry.is_file() and not ignored(name):
+                found.append((name, entry.stat().st_size, entry.stat().st_mtime_ns))
+            elif entry.is_symlink() and not os.path.exists(entry.path) and not ignored(name):
+                found.append((name, -1, 0))
         return sorted(found)
 
     @property

@@ -228,7 +228,7 @@ def verify(
     suspect
         The model that was tested, for the last level.
     """
-    from edubba.trace import evidence as room
+    from edubba.trace import verification as room
 
     sys.path.append(os.getcwd())
     found = room.verify(

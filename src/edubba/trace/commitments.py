@@ -13,10 +13,8 @@ and texts are sealed, for labels are part of what is published.
 import hashlib
 import hmac
 import json
-import os
 import re
 import unicodedata
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from edubba import __version__
 from edubba.core import files
 from edubba.core.errors import UserError, need
-from edubba.core.sources import SYSTEM_FILES
+from edubba.core.sources import SYSTEM_FILES, walk
 from edubba.trace import merkle
 from edubba.trace.keys import Key, SubKey
 
@@ -264,7 +262,7 @@ def check_key(document: dict[str, Any], key: Key) -> None:
 
 def _sub_key_leaves(key: Key, classes: int) -> list[bytes]:
     salt = key.salt("sub-keys")
-    return [_leaf(_own(salt, name), name, key.sub_key(name, classes).sha256) for name in key.recipients]
+    return [merkle.salted_hash(_own(salt, name), name, key.sub_key(name, classes).sha256) for name in key.recipients]
 
 
 def open_sub_key(key: Key, recipient: str, *, classes: int) -> dict[str, Any]:
@@ -293,7 +291,7 @@ def check_sub_key(document: dict[str, Any], opening: Any) -> bool:
     if document["stage"] != FIRST or len(opening["carrier"]) != len(document["classes"]):
         return False
     shown = SubKey(opening["recipient"], opening["carrier"], opening["coin"])
-    leaf = _leaf(bytes.fromhex(opening["salt"]), shown.recipient, shown.sha256)
+    leaf = merkle.salted_hash(bytes.fromhex(opening["salt"]), shown.recipient, shown.sha256)
     return _proved(leaf, opening, n=document["keys"], root=document["sub_keys_root"])
 
 
@@ -312,26 +310,12 @@ def files_of(folder: str | Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
     found: dict[str, Path] = {}
-    seen = set()
-    folders, links = deque([folder]), deque()  # real folders first, as core.sources: they give their files the name
-    while folders or links:
-        at = (folders or links).popleft()
-        if (real := os.path.realpath(at)) in seen:
+    for entry in walk(folder):
+        if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
             continue
-        seen.add(real)
-        try:
-            entries = sorted(os.scandir(at), key=lambda entry: entry.name)
-        except PermissionError:
-            raise UserError(f"the folder {at} may not be read: change its permissions or move it away") from None
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name.lower() in SYSTEM_FILES:
-                continue
-            if entry.is_dir():
-                (links if entry.is_symlink() else folders).append(Path(entry.path))
-            elif entry.is_file():
-                found[Path(entry.path).relative_to(folder).as_posix()] = Path(entry.path)
-            else:
-                raise UserError(f"{entry.path} is a dead link or no ordinary file: mend it or take it away")
+        if not entry.is_file():
+            raise UserError(f"{entry.path} is a dead link or no ordinary file: mend it or take it away")
+        found[Path(entry.path).relative_to(folder).as_posix()] = Path(entry.path)
     return found
 
 
@@ -410,7 +394,7 @@ def check_file(document: dict[str, Any], tree: Tree, opening: Any, content: byte
     stage, root, number = TREES[tree]
     if document["stage"] != stage or not _fit(opening, {"name": str, **PROOF}):
         return False
-    leaf = _leaf(bytes.fromhex(opening["salt"]), opening["name"], _sha256(content))
+    leaf = merkle.salted_hash(bytes.fromhex(opening["salt"]), opening["name"], _sha256(content))
     return _proved(leaf, opening, n=document[number], root=document[root])
 
 
@@ -447,17 +431,12 @@ def check_folder(document: dict[str, Any], folder: str | Path, *, sealed: Mappin
 
 
 def _leaves(sealed: Mapping[str, str], salt: bytes) -> list[bytes]:
-    return [_leaf(_own(salt, name), name, sealed[name]) for name in sorted(sealed)]
+    return [merkle.salted_hash(_own(salt, name), name, sealed[name]) for name in sorted(sealed)]
 
 
 def _own(salt: bytes, name: str) -> bytes:
     """A salt for one leaf: showing it opens that leaf alone."""
     return hmac.digest(salt, name.encode(), "sha256")
-
-
-def _leaf(salt: bytes, name: str, sha256: str) -> bytes:
-    """`merkle.salted` for a content of which the SHA-256 is at hand."""
-    return hmac.digest(salt, name.encode() + b"\x00" + bytes.fromhex(sha256), "sha256")
 
 
 def _proved(leaf: bytes, opening: dict[str, Any], *, n: int, root: str) -> bool:

@@ -68,4 +68,9 @@ def holds(content: bytes, *, index: int, n: int, proof: Sequence[bytes], root: b
 
 def salted(salt: bytes, name: str, content: bytes) -> bytes:
     """A leaf for a file that nobody can guess without the salt: HMAC-SHA256 over its name and its SHA-256."""
-    return hmac.digest(salt, name.encode() + b"\x00" + hashlib.sha256(content).digest(), "sha256")
+    return salted_hash(salt, name, hashlib.sha256(content).hexdigest())
+
+
+def salted_hash(salt: bytes, name: str, sha256: str) -> bytes:
+    """`salted` for a content of which the SHA-256 is at hand, in hex."""
+    return hmac.digest(salt, name.encode() + b"\x00" + bytes.fromhex(sha256), "sha256")
