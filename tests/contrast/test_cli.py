@@ -161,7 +161,7 @@ def test_skipped_pictures_are_named_and_the_exit_code_is_3(folder, capsys):
     table = (folder / "runs/m/skipped.csv").read_text().splitlines()
     assert table[0] == "file,reason,detail"
     assert table[1].startswith("broken.jpg,")
-    assert "warning: 1 inputs were skipped; skipped.csv in the run folder names them" in err
+    assert "warning: 1 input was skipped; skipped.csv in the run folder names it" in err
 
 
 def test_errors_are_one_sentence_and_exit_with_1(folder, capsys):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, PngImagePlugin
 
 from edubba.core import picture
-from edubba.trace import quality, saving
+from edubba.trace import jpeg, quality, saving
 
 ICC = b"\0" * 36 + b"acsp" + b"\0" * 88
 
@@ -153,9 +153,7 @@ def test_jpeg_keeps_its_segments_byte_for_byte():
         X, "JPEG", quality=90, exif=exif(), icc_profile=ICC * 600, dpi=(300, 200), comment=b"by hand", xmp=b"<x:xmpmeta/>"
     )  # fmt: skip
     saved = saving.save(content, X)
-    before, after = (
-        [whole for kind, whole in saving._segments(c)[0] if saving._describes(kind)] for c in (content, saved)
-    )
+    before, after = ([whole for kind, whole in jpeg.segments(c)[0] if jpeg.describes(kind)] for c in (content, saved))
     assert before == after
     image = read(saved)
     assert (image.info["icc_profile"], image.info["comment"], image.info["dpi"]) == (ICC * 600, b"by hand", (300, 200))
@@ -314,7 +312,8 @@ def test_the_budget_holds_in_the_file_read_again(kind, rms):
     assert saved.max_delta == quality.max_delta(after, before)
     assert (saved.realised == after.astype(int) - before).all()
     colour = saving.load_pixels(content).colour
-    resaved = saving.load_pixels(saving.save(content, colour)).seen
+    on_grid = "webp" not in kind and kind in LOSSY
+    resaved = before if on_grid else saving.load_pixels(saving.save(content, colour)).seen
     assert saved.psnr_resaved == quality.psnr(after, resaved)
     reference = {"original": before, "resaved": resaved}[saved.against]
     assert quality.psnr(after, reference) >= 42
@@ -330,7 +329,7 @@ def test_the_budget_holds_in_the_file_read_again(kind, rms):
 
 
 def test_a_format_that_loses_more_than_the_budget_is_held_against_itself():
-    rough = file(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "JPEG", quality=80)
+    rough = file(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8), "WEBP", quality=80)
     saved = saving.add(rough, noise(rms=1.0))
     assert saved.against == "resaved"
     assert saved.psnr < 42 <= saved.psnr_resaved

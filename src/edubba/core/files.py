@@ -1,6 +1,7 @@
 """Files that are whole or absent, and where edubba keeps its own."""
 
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Generator
@@ -16,6 +17,10 @@ def home() -> Path:
     return Path(os.environ.get("EDUBBA_HOME") or platformdirs.user_cache_dir("edubba"))
 
 
+PART = re.compile(r"\..+\.\d+\.[0-9a-f]{8}\.part")
+"""names of `replacing`'s temporary files"""
+
+
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
     """A temporary sibling to write to; at the end it takes the place of `path` in one step, on disk before it is seen."""
@@ -29,6 +34,13 @@ def replacing(path: Path) -> Generator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Delete what processes that were killed inside `replacing` left in a folder and below; nobody may be writing there."""
+    for path in Path(folder).rglob(".*.part"):
+        if PART.fullmatch(path.name):
+            path.unlink()
 
 
 def write(path: Path, content: str | bytes) -> Path:

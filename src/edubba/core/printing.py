@@ -10,6 +10,15 @@ from cyclopts import Parameter
 Json = Annotated[bool, Parameter(name="--json", negative="", help="print one JSON document instead of a table")]
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number with its words, which agree with it; `many` is `one` with an s where it is not given.
+
+    >>> counted(1, "file differs", "files differ"), counted(2000, "file")
+    ('1 file differs', '2,000 files')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def show(rows: Any, *, json: bool, columns: Sequence[str] | None = None, empty: str = "nothing") -> None:
     """Print rows (a list of dicts) as a table, or anything as JSON."""
     if json:
@@ -44,7 +53,8 @@ def show_results(document: dict[str, Any], *, json: bool) -> None:
     """Print a results.json: numbers with their intervals; then, on stderr, warnings and what was skipped."""
     if document["skipped"]:
         print(
-            f"warning: {document['skipped']} inputs were skipped; skipped.csv in the run folder names them",
+            f"warning: {counted(document['skipped'], 'input was', 'inputs were')} skipped; skipped.csv in the run folder"
+            f" names {'it' if document['skipped'] == 1 else 'them'}",
             file=sys.stderr,
         )
     if json:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from edubba.core.printing import Json, show, show_results
+from edubba.core.printing import Json, counted, show, show_results
 from edubba.trace.spec import Commit, Mark, Test
 
 app = App(
@@ -42,29 +42,44 @@ AllowCode = Annotated[
 
 
 @app.command
-def plan(source: str, *, share: float = 0.1, json: Json = False) -> int:
-    """How many pictures would be marked, what it costs, and what could not be shown.
+def plan(
+    source: str,
+    *,
+    share: float = Mark.share,
+    psnr: float = Mark.psnr,
+    held_out: float = Commit.held_out,
+    directions: int = Commit.directions,
+    json: Json = False,
+) -> int:
+    """How many pictures would be marked, what it costs, what was found elsewhere, and what could not be shown.
 
     Parameters
     ----------
     source
         Folder of pictures in class folders, or with a labels.csv.
     share
-        Share of the pictures to be marked.
+        Share of the pictures to be marked, as `mark` will be told.
+    psnr
+        dB that every marked picture keeps at least, as `mark` will be told.
+    held_out
+        Share of the pictures that is never marked, as `commit` will be told.
+    directions
+        Shared directions that carry the mark, as `commit` will be told.
     """
     from dataclasses import asdict
 
     from edubba.core import catalogue
     from edubba.trace import planning
 
-    found = planning.plan(catalogue.source(source), share=share)
+    found = planning.plan(catalogue.source(source), share=share, psnr=psnr, held_out=held_out, directions=directions)
     if json:
         show(asdict(found), json=True)
         return 0
-    print(f"{found.n:,} labelled pictures of {found.classes} classes")
+    print(f"{counted(found.n, 'labelled picture')} of {found.classes} classes")
     print(f"{found.marked:,} would be marked, {found.fewest} of the rarest class; {found.held_out:,} held out")
     print(f"every marked picture keeps {found.psnr:g} dB: {found.rms:g} of 255 grey levels, root mean square")
     print(f"a suspect is named from a cosine of {found.needed} on, in {found.dimensions} dimensions")
+    print(planning.words(found.measured))
     for words in found.cautions:
         print(f"- {words}")
     return 0
@@ -117,7 +132,8 @@ def mark(
     page = report.build(run.path)
     show_results(run.document, json=json)
     if not json:
-        print(f"{run.resolved['marked']:,} pictures are marked in {out}; {run.path / 'marks.csv'} has a row for each")
+        marked = counted(run.resolved["marked"], "picture is", "pictures are")
+        print(f"{marked} marked in {out}; {run.path / 'marks.csv'} has a row for each")
         print(f"report: {page}")
     return 3 if run.document["skipped"] else 0
 
@@ -139,7 +155,7 @@ def seal(published: Path, *, key: Key, recipient: str = "public", json: Json = F
     if json:
         show(document, json=True)
         return 0
-    print(f"{document['files']:,} files are sealed, {document['marked']:,} of them marked")
+    print(f"{counted(document['files'], 'file is', 'files are')} sealed, {document['marked']:,} of them marked")
     print(
         f"seal: {owner.papers(key) / 'copies' / recipient / 'seal.json'} (publish it, or have its .tsq answered, first)"
     )

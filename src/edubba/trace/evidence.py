@@ -3,6 +3,7 @@
 evidence.json   who was tested for whose copy, the figures, the opened sub-key, decoys, controls
 arrays.npz      shared coordinates and classes of the held-out pictures, answers of the suspect and of the references
 commitment.json, seal.json, with .tsq and .tsr where there are any; report.html
+loss_gap.json   for the report alone, see `loss_gap`: no part of the format, `verify` does not read it; may be missing
 """
 
 import hashlib

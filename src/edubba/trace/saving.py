@@ -5,6 +5,7 @@ the reason. The bytes depend on the picture and the version of Pillow alone.
 """
 
 import io
+import math
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,13 +18,16 @@ from jaxtyping import Float, Int16, UInt8
 from PIL import ExifTags, Image, PngImagePlugin, TiffImagePlugin
 
 from edubba.core import picture
-from edubba.trace import quality
+from edubba.trace import jpeg, quality
 
 PSNR, MAX_DELTA = 42.0, 16.0
 """the least quality of a marked picture in dB, and the largest change of a value in grey levels"""
 HALVINGS = 8
 """of the interval in which the mark's strength is sought: it ends within 1/256 of the strongest that fits"""
-SUBSAMPLINGS = {(1, 1, 1, 1, 1, 1): 0, (2, 1, 1, 1, 1, 1): 1, (2, 2, 1, 1, 1, 1): 2}  # those that Pillow writes
+ROUNDS = 10
+"""of fitting a mark to a JPEG's grid: most pictures of 32 pixels need 3 to 7, larger ones 3"""
+ENOUGH = 0.97
+"""of the budget's energy, or of the mark: there the fitting ends"""
 WEBP_QUALITY = 95
 TIFF_LOSSLESS = {"raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "lzma", "zstd"}
 TIFF_LAYOUT = {
@@ -83,9 +87,9 @@ class Saved:
     max_delta: float
     """largest change against the original, grey levels"""
     psnr_resaved: float
-    """dB against the original saved again without a mark: in a lossless format the same as `psnr`"""
+    """dB against the original saved again without a mark: the same as `psnr` in a lossless format and on a JPEG's grid"""
     scale: float
-    """what the mark was multiplied by to stay within the budget, 0 to 1"""
+    """what the mark was multiplied by to stay within the budget, 0 to 1; in a JPEG, how far the file goes along it"""
     against: str
     """what the budget is held against: original; or resaved, where this format's loss alone breaks the budget"""
     realised: Int16[np.ndarray, "h w c"] = field(repr=False)
@@ -148,7 +152,8 @@ def add(
     to squares), added to the upright picture, rounded and clipped; where the picture is fully transparent nothing is
     added. A grey file takes the mean of a mark's three channels, a file in colour a grey mark in all three. Where the
     file, read again, breaks the budget, the mark's scale is sought by bisection. In a picture of the mark's own size
-    and a lossless format the file holds exactly round(original + scale * delta).
+    and a lossless format the file holds exactly round(original + scale * delta). A JPEG changes by whole steps of its
+    own tables, those that go farthest along the mark within the budget; where none do, it is saved as others are.
 
     Parameters
     ----------
@@ -175,10 +180,11 @@ def add(
         content = _encode(loaded, pixels)
         return _again(content), content
 
-    resaved = before if loaded.lossless else marked(0.0)[0]
+    on_grid = _on_grid(loaded, mark, psnr, max_delta) if loaded.format == "JPEG" else None
+    resaved = before if loaded.lossless or on_grid else marked(0.0)[0]
     fits = _fits(resaved, before, psnr, max_delta)
     reference = before if fits else resaved
-    scale, (after, content) = 1.0, marked(1.0)
+    scale, (after, content) = on_grid or (1.0, marked(1.0))
     if not _fits(after, reference, psnr, max_delta):
         scale, high, best = 0.0, 1.0, None
         for _ in range(HALVINGS):
@@ -205,6 +211,37 @@ def add(
         realised=after.astype(np.int16) - before,
         notes=loaded.notes,
     )
+
+
+def _on_grid(
+    loaded: Loaded, mark: Float[np.ndarray, "h w k"], psnr: float, max_delta: float
+) -> tuple[float, tuple[UInt8[np.ndarray, "h w c"], bytes]] | None:
+    """A mark in whole steps of a JPEG's tables: how far the file goes along it, what is seen of it, and its content.
+
+    None where no step fits. Small steps are rounded away and large ones kept whole, so the strength that spends the
+    budget is found by trying, and what goes beyond the largest change of a value is taken from the next try.
+    """
+    mark = np.broadcast_to(mark, loaded.colour.shape).astype(np.float32)
+    grid, energy = jpeg.grid(loaded.content, loaded.settings), float(np.square(mark).sum())
+    if grid is None or not energy:
+        return None
+    before, allowed, largest = loaded.seen, 255**2 / 10 ** (psnr / 10), max(max_delta - 1, 0)
+    strength, excess, along, best = 1.0, np.zeros_like(mark), 0.0, None
+    for _ in range(ROUNDS):
+        wanted = np.moveaxis(strength * mark - excess, 2, 0)
+        wanted = np.stack([np.asarray(_turned_back(Image.fromarray(x), loaded.turn)) for x in wanted], axis=2)
+        content = jpeg.moved(grid, wanted, loaded.content, loaded.settings)
+        after = _again(content)
+        change = after.astype(np.float32) - before
+        spent, reached = float(np.square(change).mean()) / allowed, float((change * mark).sum()) / energy
+        if _fits(after, before, psnr, max_delta) and abs(1 - reached) < abs(1 - along):
+            along, best = reached, (after, content)
+            if spent > ENOUGH or abs(1 - reached) < 1 - ENOUGH:
+                break
+        if np.abs(change).max() > max_delta:
+            excess += 2 * (change - np.clip(change, -largest, largest))
+        strength *= min(2.0, math.sqrt((1 + ENOUGH) / 2 / max(spent, 0.01)), 1 / max(reached, 0.01))
+    return None if best is None else (min(1.0, along), best)
 
 
 def _fits(after: np.ndarray, before: np.ndarray, psnr: float, max_delta: float) -> bool:
@@ -281,10 +318,13 @@ def _encode(loaded: Loaded, pixels: UInt8[np.ndarray, "h w c"]) -> bytes:
     if pixels.shape != loaded.colour.shape:
         raise ValueError(f"pixels of shape {pixels.shape} for a picture of shape {loaded.colour.shape}")
     image = _image(pixels, loaded.alpha)
-    back = {6: 8, 8: 6}.get(loaded.turn, loaded.turn)  # all other turns are their own inverse
-    if back in picture.UPRIGHT:
-        image = image.transpose(picture.UPRIGHT[back])
-    return ENCODE[loaded.format](image, loaded)
+    return ENCODE[loaded.format](_turned_back(image, loaded.turn), loaded)
+
+
+def _turned_back(image: Image.Image, turn: int) -> Image.Image:
+    """An upright image as the pixels are stored."""
+    back = {6: 8, 8: 6}.get(turn, turn)  # all other turns are their own inverse
+    return image.transpose(picture.UPRIGHT[back]) if back in picture.UPRIGHT else image
 
 
 def _written(image: Image.Image, format: str, **settings: object) -> bytes:
@@ -298,7 +338,7 @@ def _written(image: Image.Image, format: str, **settings: object) -> bytes:
 
 def _png_settings(image: Image.Image, content: bytes) -> tuple[dict, tuple[str, ...], int]:
     credentials = any(kind == b"caBX" for kind, _ in _chunks(content))
-    return {}, (CREDENTIALS,) if credentials else (), next(_chunks(content))[1][8 + 8]
+    return {}, (jpeg.CREDENTIALS,) if credentials else (), next(_chunks(content))[1][8 + 8]
 
 
 def _png(image: Image.Image, loaded: Loaded) -> bytes:
@@ -329,80 +369,11 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
-# JPEG: the new picture's tables and scans behind the original's segments
-
-
-def _jpeg_settings(image: Image.Image, content: bytes) -> tuple[dict, tuple[str, ...], int]:
-    layers = image.layer  # ty: ignore[missing-attribute]
-    # a lossless JPEG has no tables
-    tables = [image.quantization.get(table, [1] * 64) for _, _, _, table in layers]  # ty: ignore[missing-attribute]
-    while len(tables) > 1 and tables[-1] == tables[-2]:  # Pillow gives the last one to all further components
-        tables.pop()
-    settings = {
-        "qtables": tables,
-        "progressive": bool(image.info.get("progressive")),
-    }
-    segments, rest = _segments(content)
-    notes = ()
-    if len(layers) == 3:
-        sampling = SUBSAMPLINGS.get(tuple(n for _, across, down, _ in layers for n in (across, down)))
-        settings["subsampling"] = sampling or 0
-        settings["keep_rgb"] = _stored_as_rgb(segments, [layer[0] for layer in layers])
-        if sampling is None:
-            notes += ("the colour subsampling is of an uncommon kind and became 4:4:4",)
-    if any(_credentials(kind, whole) for kind, whole in segments):
-        notes += (CREDENTIALS,)
-    end = content.find(b"\xff\xd9", rest)  # inside a scan a byte ff is followed by 00 or a restart marker
-    if end >= 0 and content[end + 2 :].strip(b"\0"):
-        notes += ("what follows the picture in the file was left out",)
-    return settings, notes, 8
+# JPEG, WebP, TIFF, BMP, PPM: what Pillow keeps
 
 
 def _jpeg(image: Image.Image, loaded: Loaded) -> bytes:
-    try:
-        made = _written(image, "JPEG", **loaded.settings)
-    except OSError:
-        # Pillow's buffer for progressive files holds 2 bytes a pixel, which noise at the highest quality exceeds
-        made = _written(image, "JPEG", **loaded.settings | {"progressive": False})
-    own, _ = _segments(loaded.content)
-    new, at = _segments(made)
-    kept = [whole for kind, whole in own if _describes(kind) and not _credentials(kind, whole)]
-    # the index of several pictures in one file points at what is no longer there
-    kept = [whole for whole in kept if not (whole[1] == 0xE2 and whole[4:8] == b"MPF\0")]
-    return b"\xff\xd8" + b"".join(kept + [whole for kind, whole in new if not _describes(kind)]) + made[at:]
-
-
-def _segments(content: bytes) -> tuple[list[tuple[int, bytes]], int]:
-    """Kind and whole bytes of each segment of a JPEG (ITU-T T.81, B.1) before its first scan, and where that begins."""
-    found, at = [], 2
-    while at + 4 <= len(content) and content[at : at + 2] != b"\xff\xda":
-        if content[at] != 0xFF or content[at + 1] in (0x00, 0xFF):  # bytes that fill up before a marker
-            at += 1
-            continue
-        (length,) = struct.unpack_from(">H", content, at + 2)
-        found.append((content[at + 1], content[at : at + 2 + length]))
-        at += 2 + length
-    return found, at
-
-
-def _describes(kind: int) -> bool:
-    """Whether a segment is an APPn or a comment: about the picture, not of it."""
-    return 0xE0 <= kind <= 0xEF or kind == 0xFE
-
-
-def _credentials(kind: int, whole: bytes) -> bool:
-    return kind == 0xEB and whole[4:6] == b"JP"
-
-
-def _stored_as_rgb(segments: list[tuple[int, bytes]], names: list[int]) -> bool:
-    """Whether three components are RGB, by libjpeg's rule: a JFIF segment, else Adobe's, else the components' names."""
-    if any(kind == 0xE0 and whole[4:9] == b"JFIF\0" for kind, whole in segments):
-        return False
-    adobe = [whole for kind, whole in segments if kind == 0xEE and whole[4:9] == b"Adobe" and len(whole) >= 16]
-    return adobe[-1][15] == 0 if adobe else bytes(names) == b"RGB"
-
-
-# WebP, TIFF, BMP, PPM: what Pillow keeps
+    return jpeg.encode(image, loaded.content, loaded.settings)
 
 
 def _webp_settings(image: Image.Image, content: bytes) -> tuple[dict, tuple[str, ...], int]:
@@ -452,9 +423,8 @@ def _plain(image: Image.Image, loaded: Loaded) -> bytes:
     return _written(image, loaded.format, **loaded.settings)
 
 
-CREDENTIALS = "the content credentials (C2PA) were left out: they are of the unmarked picture"
 SETTINGS: dict[str, Callable] = {
-    "PNG": _png_settings, "JPEG": _jpeg_settings, "WEBP": _webp_settings, "TIFF": _tiff_settings,
+    "PNG": _png_settings, "JPEG": jpeg.settings, "WEBP": _webp_settings, "TIFF": _tiff_settings,
     "BMP": _plain_settings, "PPM": _plain_settings,
 }  # fmt: skip
 ENCODE: dict[str, Callable[[Image.Image, Loaded], bytes]] = {

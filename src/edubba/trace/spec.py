@@ -56,6 +56,8 @@ class Mark:
     """whose copy is made"""
     share: float = 0.1
     """share of the pictures that is marked"""
+    which: Literal["hardest", "random"] = "hardest"
+    """`hardest`: those that clean networks get wrong, from which most is learned; `random`: any"""
     psnr: float = 42.0
     """dB that every marked picture keeps at least, measured on the saved file"""
     max_delta: float = 10.0

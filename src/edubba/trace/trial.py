@@ -10,7 +10,7 @@ import numpy as np
 from edubba.core import files, images, runs
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
-from edubba.trace import commitments, evidence, owner, suspects
+from edubba.trace import commitments, evidence, loss_gap, owner, suspects
 from edubba.trace.evidence import Verdict
 from edubba.trace.spec import Test
 from edubba.trace.suspects import Suspect
@@ -76,7 +76,8 @@ def test(
         references[f"further-{i}"] = suspects.load(path, allow_code=allow_code, labels_only=spec.labels_only)
     # a suspect that is itself a reference would be fitted out to nothing
     references = {name: network for name, network in references.items() if network.sha256 != model.sha256}
-    columns = {name: _columns(network, [kept.classes[i] for i in mine]) for name, network in references.items()}
+    names = [kept.classes[i] for i in mine]
+    columns = {name: _columns(network, names) for name, network in references.items()}
     run = runs.open(
         out, spec, verb="trace.test", source=str(suspect),
         fingerprint=f"{model.sha256}/{commitments.digest(seal)}/{commitments.digest(given)}",
@@ -98,6 +99,13 @@ def test(
         for name, network in references.items():
             arrays |= _answers(name, network, asked, pushed, columns[name])
         files.write_npz(run.path / "arrays.npz", arrays)
+        committed = {n: (model, columns[n]) for n, model in references.items() if n.startswith("reference")}
+        gap = loss_gap.measure(
+            {"suspect": (model, theirs), **committed}, pictures, folder, kept, recipient=spec.recipient, classes=names,
+            seed=spec.seed,
+        )  # fmt: skip
+        if gap is not None:
+            loss_gap.write(run.path, gap)
         evidence.write(run, kept, spec, model, given, model.cautions(pictures.channels))
     return evidence.verdict(run.path)
 

@@ -1,6 +1,7 @@
 """`verify`: the verdict of an evidence folder computed again by anybody, from what it reveals.
 
-Three levels: the arithmetic, the binding of the key to the published files, and the networks asked again.
+Three levels: the arithmetic, the binding of the key to the published files, and the networks asked again. No level reads
+`loss_gap.json`, which has no error rate and decides nothing.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ import numpy as np
 from edubba.core import images, runs
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
+from edubba.core.printing import counted
 from edubba.trace import commitments, markers, owner, suspects, timestamps, whitebox
 from edubba.trace.evidence import SHAPE, Verdict, carriers_of, chance, decoy_seed, evaluate, read, verdict
 from edubba.trace.keys import SubKey
@@ -168,7 +170,11 @@ def _binding(
     )
     odd = [*changes.missing, *changes.added, *changes.changed]
     checks = [
-        ("published files", not odd, f"{len(odd)} differ from the sealed ones" + (f" (first {odd[0]})" if odd else ""))
+        (
+            "published files",
+            not odd,
+            counted(len(odd), "differs", "differ") + " from the sealed ones" + (f" (first {odd[0]})" if odd else ""),
+        )
     ]
     sealed, now = document["published"], commitments.hashes(commitments.files_of(originals))
     # else whoever takes a mark of their own off another's pictures has "originals" that fit any key
@@ -199,7 +205,8 @@ def _binding(
     log10_p = whitebox.log10_p(mean, carriers[there])
     cosine = whitebox.agreement(mean, carriers[there])
     said = (
-        f"{len(both)} marked pictures are moved along this sub-key's carriers (cosine {cosine:.2f}, {chance(log10_p)})"
+        f"{counted(len(both), 'marked picture is', 'marked pictures are')} moved along this sub-key's carriers"
+        f" (cosine {cosine:.2f}, {chance(log10_p)})"
     )
     return [*checks, ("marks", log10_p <= BOUND, said)]
 

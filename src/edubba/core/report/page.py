@@ -41,6 +41,9 @@ PALETTE = {
 
 Number = float | int | np.floating | np.integer
 
+FLAG = re.compile(r"(?<![\w-])--?[A-Za-z][\w.-]{0,28}")
+"""a flag of a command; what is longer may have to be broken"""
+
 PICTURES_BYTES = 600_000
 """most bytes of one sheet of pictures: four of them and the figures stay under the 3 MB of a report"""
 
@@ -123,12 +126,17 @@ def prose(text: str) -> Markup:
     Markup('<p>see <code>a&lt;b&gt;</code></p>')
     """
     paragraphs = (re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(p.strip()))) for p in re.split(r"\n\s*\n", text))
-    return Markup("\n").join(Markup(f"<p>{p}</p>") for p in paragraphs if p)
+    return Markup("\n").join(Markup(f"<p>{unbroken(p)}</p>") for p in paragraphs if p)
 
 
 def code(text: str) -> Markup:
     """Lines to be typed or copied, as they are."""
-    return blocks().code(text)
+    return blocks().code(Markup(unbroken(str(escape(text)))))
+
+
+def unbroken(html: str) -> str:
+    """Keeps flags in one piece: lines break at hyphens, and `--held-` does not look like the start of a word."""
+    return FLAG.sub(r'<span class="flag">\g<0></span>', html)
 
 
 def warning(text: str) -> Markup:

@@ -152,7 +152,9 @@ def chosen_rows(values: Sequence[Number], most: int = MOST_ROWS) -> tuple[list[i
     return (order, 0) if len(order) <= most else (order[:20] + order[-20:], 20)
 
 
-def dots(rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: Sequence[str]) -> Markup:
+def dots(
+    rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: Sequence[str], line: Number | None = None
+) -> Markup:
     """Dots with their intervals, a row for each class or method, the best by the first series on top.
 
     Parameters
@@ -163,10 +165,14 @@ def dots(rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: 
         With the unit.
     series
         One or more names; colour and shape tell them apart. More than 45 rows: the best 20 and the worst 20.
+    line
+        Where a line stands that the dots are to be held against.
     """
     names = list(rows)
     order, gap = chosen_rows([row[0][0] if row[0] else -np.inf for row in rows.values()])
     finite = [x for i in order for entry in rows[names[i]] if entry for x in entry if x is not None]
+    finite += [] if line is None else [line]
+    shared = [sum(entry is not None for entry in row) > 1 for row in rows.values()]
 
     def draw(width: int) -> Any:
         letters = 30 if width == WIDE else 15
@@ -179,9 +185,9 @@ def dots(rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: 
         ax = axes(figure, left, top, 40 if len(series) == 1 else 12, 46)
         single = len(series) == 1
         for k, name in enumerate(series):
-            offset = 0.0 if single else 0.17 * (2 * k / (len(series) - 1) - 1)
+            aside = 0.0 if single else 0.17 * (2 * k / (len(series) - 1) - 1)
             colour = COLOUR[SERIES[k % len(SERIES)]]
-            found = [(y[j] + offset, rows[names[i]][k]) for j, i in enumerate(order)]
+            found = [(y[j] + (aside if shared[i] else 0), rows[names[i]][k]) for j, i in enumerate(order)]
             found = [(at, entry) for at, entry in found if entry is not None]
             for at, (_, low, high) in found:
                 if low is not None:
@@ -197,6 +203,8 @@ def dots(rows: Mapping[str, Sequence[Interval | None]], *, xlabel: str, series: 
                         amount(value), (1, at), xycoords=("axes fraction", "data"), xytext=(38, 0),
                         textcoords="offset points", ha="right", va="center", color=COLOUR["muted"], fontsize=11.5,
                     )  # fmt: skip
+        if line is not None:
+            ax.axvline(line, color=COLOUR["muted"], linewidth=1.2)
         if gap:
             hidden = len(names) - len(order)
             ax.text(0.5, gap, f"{hidden} more between", transform=ax.get_yaxis_transform(), ha="center", va="center",
