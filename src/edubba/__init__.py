@@ -3,7 +3,7 @@
 import importlib
 
 __version__ = "0.1.0.dev0"
-ROOMS = ("contrast", "trace")
+ROOMS = ("contrast", "trace", "quantum")
 
 
 def __getattr__(name: str):

@@ -135,7 +135,9 @@ for line in sys.stdin:
 
 
 def python(program):
-    line = [sys.executable, "-c", BEGIN + program]
+    # a shell that puts the suite into the background has it ignore Ctrl-C, and so the suite's children
+    waking = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    line = [sys.executable, "-c", waking + BEGIN + program]
     return subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

@@ -83,3 +83,13 @@ def test_measured_is_said_of_a_whole_chapter_only_and_another_versions_folder_na
     assert capsys.readouterr().err == f"edubba: {said}\n"
     assert cli.run(["demo", "--fresh"]) == 0
     assert not list((short / "demo").rglob("lock*"))
+
+
+def test_a_chapter_alone_walks_through_what_it_stands_on_first(short, capsys):
+    assert cli.run(["demo", "trace"]) == 0
+    said = [line.split(":")[0] for line in capsys.readouterr().out.splitlines() if line.endswith(" s")]
+    assert said == ["contrast", "trace"]
+    before = (short / "demo/contrast/results.json").read_bytes()
+    assert cli.run(["demo", "trace", "--fresh"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("trace: ")
+    assert (short / "demo/contrast/results.json").read_bytes() == before

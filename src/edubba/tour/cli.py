@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 
@@ -23,7 +23,7 @@ def demo(
     Parameters
     ----------
     chapter
-        Only this chapter; default: all.
+        Only this chapter, after those that it stands on and that were not walked through yet; default: all.
     out
         Folder of the tour's runs and its report.
     fresh
@@ -34,14 +34,20 @@ def demo(
     from edubba.core import report, runs
     from edubba.core.errors import UserError
 
+    def part_of(name: str) -> Any:
+        return importlib.import_module(f"edubba.tour.{name}")
+
+    def done(name: str) -> bool:
+        return all((out / run / "results.json").exists() for run in part_of(name).RUNS)
+
+    names = [*(name for name in part_of(chapter).NEEDS if not done(name)), chapter] if chapter else get_args(Chapter)
     sections, credits = [], []
-    for name in [chapter] if chapter else get_args(Chapter):
-        part = importlib.import_module(f"edubba.tour.{name}")
-        folders = [out / run for run in part.RUNS]
+    for name in names:
+        part = part_of(name)
         if fresh:
             part.clear(out)
-        if all((folder / "results.json").exists() for folder in folders):
-            created = runs.read(folders[0]).resolved["created"]
+        if done(name):
+            created = runs.read(out / part.RUNS[0]).resolved["created"]
             print(f"{name}: measured on {created[:10]}; --fresh measures again", flush=True)
         else:
             print(f"{name}: {part.ABOUT}", flush=True)

@@ -9,6 +9,8 @@ from edubba.core.settings import Fit
 
 ABOUT = "learning from pictures, about 3 minutes on 2 cores"
 CREDIT = "the pictures are Oracle-MNIST's (Apache-2.0; Wang and Deng 2024)"
+NEEDS = ()
+"""chapters whose results are used again"""
 RUNS = ("contrast", "contrast/probe")
 SOURCE = "oracle-mnist-demo"
 # steps, not seconds: about two of the three minutes that the chapter may take on 2 cores

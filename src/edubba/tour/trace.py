@@ -16,6 +16,8 @@ from edubba.trace import report as pages
 
 ABOUT = "marking pictures, then asking three networks, about 2 minutes on 2 cores"
 CREDIT = "marks after radioactive data (Sablayrolles et al. 2020)"
+NEEDS = ("contrast",)
+"""chapters whose results are used again"""
 RUNS = ("trace/evidence-marked", "trace/evidence-clean", "trace/evidence-scratch")
 SOURCE = "oracle-mnist-demo"
 COMMIT = Commit(probes=20)
