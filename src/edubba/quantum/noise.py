@@ -90,7 +90,7 @@ def _chunk(program: Program, t: Float[Tensor, "b m"], *, copies: int = 6) -> int
 
 
 class _Adjoint(torch.autograd.Function):
-    """Expectations whose gradient keeps few density matrices; further derivatives run in plain torch."""
+    """Expectations whose gradient keeps few density matrices; autograd differentiates that further."""
 
     @staticmethod
     def forward(ctx, t: Tensor, program: Program, terms: Terms) -> Tensor:
@@ -103,10 +103,7 @@ class _Adjoint(torch.autograd.Function):
     def backward(ctx, *given: Tensor):
         (g,) = given
         (t,) = ctx.saved_tensors
-        if torch.is_grad_enabled():  # someone wants the derivative of the derivative
-            (found,) = torch.autograd.grad(exact(t, ctx.program, ctx.terms), t, g, create_graph=True)
-            return found, None, None
-        size = _chunk(ctx.program, t.detach(), copies=2 * math.isqrt(len(ctx.program.steps)) + 10)
+        size = _chunk(ctx.program, t, copies=2 * math.isqrt(len(ctx.program.steps)) + 10)
         parts = zip(t.split(size), g.split(size), strict=True)
         return torch.cat([backward(ctx.program, part, ctx.terms, own) for part, own in parts]), None, None
 

@@ -259,7 +259,7 @@ def unitary(
     found = list(groups(circuits, values, names, qubits))
     length = torch.zeros(len(circuits), dtype=torch.int64)
     for group in found:
-        chunk(2 * group.program.n, len(circuits), states.COMPLEX[dtype])
+        chunk(group.program.n, len(circuits), states.COMPLEX[dtype], copies=4 << group.program.n)
     longest = max((1 << group.program.n for group in found), default=0)
     out = torch.zeros(len(circuits), longest, longest, dtype=states.COMPLEX[dtype], device=values.device)
     for group in found:

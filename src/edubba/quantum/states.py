@@ -1,6 +1,6 @@
 """Simulation in plain torch: any device, any order of derivatives, `torch.func`. States are (b, 2**n)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,7 +31,16 @@ def zero(b: int, n: int, *, dtype: torch.dtype, device: torch.device) -> Complex
     return psi
 
 
-@lru_cache(maxsize=512)
+KEPT = 14
+"""qubits up to which index arrays are kept for the next step"""
+
+
+def _kept(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    keep = lru_cache(maxsize=512)(make)
+    return lambda n, *rest: (keep if n <= KEPT else make)(n, *rest)
+
+
+@_kept
 def _signs(n: int, z: int, device: torch.device) -> Float[Tensor, "d"]:
     """(-1)**popcount(k & z) for all k."""
     k = np.arange(1 << n) & z
@@ -39,12 +48,12 @@ def _signs(n: int, z: int, device: torch.device) -> Float[Tensor, "d"]:
     return torch.from_numpy(1.0 - 2.0 * odd).to(device)
 
 
-@lru_cache(maxsize=512)
+@_kept
 def _partner(n: int, x: int, device: torch.device) -> Tensor:
     return torch.from_numpy(np.arange(1 << n) ^ x).to(device)
 
 
-@lru_cache(maxsize=512)
+@_kept
 def _held(n: int, controls: int, values: int, device: torch.device) -> Tensor:
     return torch.from_numpy((np.arange(1 << n) & controls) == values).to(device)
 
