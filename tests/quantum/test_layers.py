@@ -239,6 +239,17 @@ def test_expectations_from_shots_book_each_string_where_it_belongs():  # Cirq 1.
     assert one[0] * one[1] == one[2]
 
 
+def test_strings_that_do_not_commute_qubit_by_qubit_are_measured_apart():
+    torch.manual_seed(5)
+    circuit = cirq.Circuit(cirq.ry(1.1)(a), cirq.rz(0.8)(a), cirq.ry(0.6)(b), cirq.rz(2.0)(b))
+    letters = [cirq.X, cirq.Y, cirq.Z]
+    sums = [first(a) * second(b) for first in letters for second in letters] + [letter(a) * 1.0 for letter in letters]
+    exact = q.Expectation()(circuit, operators=sums)
+    assert exact.abs().min() > 0.08
+    found = q.SampledExpectation()(circuit, operators=sums, repetitions=20000)
+    torch.testing.assert_close(found, exact, atol=0.04, rtol=0)  # 5 standard deviations
+
+
 def test_gradients_from_shots():
     torch.manual_seed(3)
     values = torch.tensor([[0.3, 0.8]], requires_grad=True)
