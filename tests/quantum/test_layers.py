@@ -137,6 +137,18 @@ def how_of(rule):
     return RULES[rule][0]
 
 
+def test_the_gradient_of_numbers_that_were_filled_in():
+    """A filled-in exponent of 1 moves amplitudes like a permutation, and has a gradient all the same."""
+    circuit = cirq.Circuit(cirq.ry(0.3)(a), cirq.X(a) ** s, cirq.CX(a, b) ** s, cirq.ry(t)(b))
+    values = torch.tensor([[1.0, 0.4]], dtype=torch.float64, requires_grad=True)
+    layer = q.Expectation(dtype=torch.float64)
+    whole = layer(circuit, symbol_names=[s, t], symbol_values=values, operators=cirq.Z(a) * cirq.Y(b) + cirq.Z(b))
+    (wanted,) = torch.autograd.grad(whole.sum(), values)
+    filled = q.resolve_parameters(circuit, [s, t], values)
+    found = layer(filled, operators=cirq.Z(a) * cirq.Y(b) + cirq.Z(b))
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), values)[0], wanted)
+
+
 def test_per_sample_gradients_by_torch_func():
     circuit = a_bit_of_everything()
     layer = q.ControlledPQC(circuit, SUMS, differentiator=q.Backprop(), dtype=torch.float64)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from edubba.quantum import kernels
+from edubba.quantum import kernels, states
 from edubba.quantum.programs import Fixed, Pauli, Program
 from edubba.quantum.states import Term
 
@@ -67,7 +67,7 @@ def plan(program: Program, each: tuple[bool, ...], flip: tuple[bool, ...]) -> Pl
         for differ, run in groupby(steps, key=lambda i: n <= SMALL and each[i]):
             steps = list(run)
             first = program.steps[steps[0]]
-            if differ and len(steps) == 1 and n <= SMALL and isinstance(first, Pauli):
+            if differ and len(steps) == 1 and isinstance(first, Pauli):
                 emit(kernels.PAIR if first.x else kernels.PHASE, steps)
             else:
                 emit(kernels.ONE, steps, bit=bit)
@@ -167,10 +167,10 @@ class State(NamedTuple):
 
 
 def forward(it: Plan, strings: Strings, n: int, t: np.ndarray, dtype: Any) -> tuple[np.ndarray, list[State]]:
-    """Expectations (b, k) and the states of the chunks; t (steps, b)."""
+    """Expectations (b, k) and the final states of the chunks; t (steps, b)."""
     b = t.shape[1]
     size = chunks(n, b, np.dtype(dtype).itemsize)
-    out, states = np.empty((b, len(strings.weight))), []
+    out, finals = np.empty((b, len(strings.weight))), []
     for start in range(0, b, size):
         part = np.ascontiguousarray(t[:, start : start + size])
         re, im, spare_re, spare_im = np.zeros((4, 1 << n, part.shape[1]), dtype)
@@ -180,14 +180,14 @@ def forward(it: Plan, strings: Strings, n: int, t: np.ndarray, dtype: Any) -> tu
         values = np.empty((len(strings.x), part.shape[1]))
         kernels.expect(re, im, spare_re, strings.x, strings.z, strings.ys, strings.single, values)
         out[start : start + size] = (strings.weight @ values).T
-        states.append(State(re, im))
-    return out, states
+        finals.append(State(re, im))
+    return out, finals
 
 
-def backward(it: Plan, strings: Strings, n: int, t: np.ndarray, states: list[State], g: np.ndarray) -> np.ndarray:
+def backward(it: Plan, strings: Strings, n: int, t: np.ndarray, finals: list[State], g: np.ndarray) -> np.ndarray:
     """Gradient (steps, b) of sum(g * E); in column 0 of its chunk where samples share a parameter."""
     out, start = np.zeros_like(t), 0
-    for state in states:
+    for state in finals:
         re, im = state.re.copy(), state.im.copy()
         size = re.shape[1]
         part = np.ascontiguousarray(t[:, start : start + size])
@@ -215,8 +215,6 @@ class Expectation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *given: Tensor):
-        from edubba.quantum import states
-
         (g,) = given
         (t,) = ctx.saved_tensors
         if torch.is_grad_enabled():

@@ -72,6 +72,27 @@ def block_matrix(first, last, axis, sign, shift, t, out):
 
 @compiled
 @no_type_check
+def differs(first, last, each):
+    """Whether samples differ in any of these steps."""
+    for s in range(first, last):  # noqa: SIM110 - numba knows no generators
+        if each[s]:
+            return True
+    return False
+
+
+@compiled
+@no_type_check
+def block_matrices(first, last, axis, sign, shift, t, each, column, m, out):
+    """`block_matrix` of every sample, out (8, b); column (steps,) and m (8,) are scratch."""
+    for j in range(out.shape[1]):
+        for s in range(first, last):
+            column[s] = t[s, j if each[s] else 0]
+        block_matrix(first, last, axis, sign, shift, column, m)
+        out[:, j] = m
+
+
+@compiled
+@no_type_check
 def block_gradient(first, last, axis, sign, shift, t, environment, gradient):
     """Adds 2 Re sum of environment * dU/dt to each step's gradient; environment_ab = sum conj(lambda_a) psi_b."""
     each, before, product, generator, rest = np.empty(8), np.empty(8), np.empty(8), np.empty(8), np.empty(8)
@@ -385,15 +406,8 @@ def forward(re, im, spare_re, spare_im, code, permutation, table, t, each):
         kind, bit, first, last, row = code[i]
         here_re, here_im = (spare_re, spare_im) if swapped else (re, im)
         if kind == ONE:
-            differ = False
-            for s in range(first, last):
-                differ |= each[s]
-            if differ:
-                for j in range(b):
-                    for s in range(first, last):
-                        column[s] = t[s, j if each[s] else 0]
-                    block_matrix(first, last, axis, sign, shift, column, m)
-                    many[:, j] = m
+            if differs(first, last, each):
+                block_matrices(first, last, axis, sign, shift, t, each, column, m, many)
                 one_each(here_re, here_im, 1 << bit, many)
             else:
                 block_matrix(first, last, axis, sign, shift, t[:, 0], m)
@@ -403,10 +417,7 @@ def forward(re, im, spare_re, spare_im, code, permutation, table, t, each):
             gather(here_re, here_im, permutation[row], there_re, there_im)
             swapped = not swapped
         elif kind == PHASE:
-            differ = False
-            for s in range(first, last):
-                differ |= each[s]
-            phase(here_re, here_im, first, last, z, sign, shift, controls, values, t, differ, False)
+            phase(here_re, here_im, first, last, z, sign, shift, controls, values, t, differs(first, last, each), False)
         else:
             s = first
             pair(here_re, here_im, x[s], z[s], ys[s], sign[s], shift[s], controls[s], values[s], t[s], each[s], False)
@@ -425,15 +436,8 @@ def backward(re, im, lre, lim, spare, code, permutation, table, t, each, gradien
     for i in range(len(code) - 1, -1, -1):
         kind, bit, first, last, row = code[i]
         if kind == ONE:
-            differ = False
-            for s in range(first, last):
-                differ |= each[s]
-            if differ:
-                for j in range(b):
-                    for s in range(first, last):
-                        column[s] = t[s, j if each[s] else 0]
-                    block_matrix(first, last, axis, sign, shift, column, m)
-                    many[:, j] = m
+            if differs(first, last, each):
+                block_matrices(first, last, axis, sign, shift, t, each, column, m, many)
                 environments[:] = 0
                 one_each_back(re, im, lre, lim, 1 << bit, many, environments)
                 for j in range(b):
@@ -461,9 +465,7 @@ def backward(re, im, lre, lim, spare, code, permutation, table, t, each, gradien
             scatter(lre, lim, permutation[row], spare[0], spare[1])
             lre[:], lim[:] = spare[0], spare[1]
         elif kind == PHASE:
-            differ = False
-            for s in range(first, last):
-                differ |= each[s]
+            differ = differs(first, last, each)
             phase_gradient(re, im, lre, lim, first, last, z, sign, shift, controls, values, differ, gradient)
             phase(re, im, first, last, z, sign, shift, controls, values, t, differ, True)
             phase(lre, lim, first, last, z, sign, shift, controls, values, t, differ, True)

@@ -10,7 +10,7 @@ import cirq
 import numpy as np
 import sympy
 import torch
-from jaxtyping import Complex128, Float, Float64
+from jaxtyping import Complex128, Float64
 from torch import Tensor
 
 from edubba.core.errors import UserError
@@ -67,13 +67,6 @@ class Program:
     constant: Float64[Tensor, "m"]
     of_numbers: Float64[Tensor, "c m"]
     of_expressions: Float64[Tensor, "e m"]
-
-    def exponents(self, numbers: Float64[Tensor, "b c"], values: Float[Tensor, "b e"]) -> Float[Tensor, "b m"]:
-        """Half turns of each step. Matrices and channels have none: 0."""
-        own = self.constant.to(numbers.device) + numbers @ self.of_numbers.to(numbers.device)
-        if not len(self.of_expressions):
-            return own.to(values.dtype)
-        return own.to(values.dtype) + values @ self.of_expressions.to(values.device, values.dtype)
 
 
 @lru_cache(maxsize=4096)

@@ -151,7 +151,7 @@ def _fixed(
     )
     moved = program.of_expressions != 0
     each = differ | (moved & loose[:, None]).any(0)
-    flip = ~moved.any(0) & ~differ & (own[0] == 1)
+    flip = ~moved.any(0) & ~differ & (own[0] == 1) & (not own.requires_grad)
     weight = program.of_expressions.to(device, dtype)
     return on, program, where, evaluate, own.to(device, dtype), weight, tuple(each.tolist()), tuple(flip.tolist())
 
