@@ -15,14 +15,7 @@ from edubba.quantum import gradients, sampling, simulation, states
 from edubba.quantum import noise as noise_
 from edubba.quantum.circuits import Circuits
 from edubba.quantum.observables import PauliSums
-from edubba.quantum.tensors import convert_to_tensor, from_tensor
-
-
-def _circuits(items: Any, what: str) -> Circuits:
-    found = convert_to_tensor(items)
-    if not isinstance(found, Circuits):
-        raise UserError(f"{what} are observables: circuits are needed here")
-    return found
+from edubba.quantum.tensors import circuits_of, convert_to_tensor, from_tensor
 
 
 def _observables(items: Any) -> PauliSums:
@@ -47,7 +40,10 @@ class AddCircuit(nn.Module):
         """One circuit goes with all, as many go one by one. Exactly one of `append` and `prepend`."""
         if (append is None) == (prepend is None):
             raise UserError("give either append= or prepend=")
-        own, other = _circuits(inputs, "the inputs"), _circuits(prepend if append is None else append, "what is added")
+        own, other = (
+            circuits_of(inputs, "the inputs"),
+            circuits_of(prepend if append is None else append, "what is added"),
+        )
         return circuits_.append(own, other) if prepend is None else circuits_.append(other, own)
 
 
@@ -106,7 +102,7 @@ class Expectation(_Simulating):
                 f"repetitions={repetitions}: exact expectations need none; for shots use SampledExpectation"
             )
         return simulation.expectation(
-            _circuits(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators), qubits=self.qubits,
+            circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators), qubits=self.qubits,
             differentiator=rule, dtype=self.dtype, noise=self.noisy,
         )  # fmt: skip
 
@@ -132,7 +128,7 @@ class SampledExpectation(_Simulating):
         else:
             rule = sampled(self.differentiator, repetitions)
         return simulation.expectation(
-            _circuits(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators), qubits=self.qubits,
+            circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators), qubits=self.qubits,
             differentiator=rule, dtype=self.dtype, noise=self.noisy,
         )  # fmt: skip
 
@@ -161,7 +157,7 @@ class Sample(_Simulating):
         """(b, repetitions, n) int8 and the number of qubits of each circuit, (b,): bits beyond it are 0 and mean nothing."""
         _repetitions(repetitions)
         found, values, names = simulation.prepare(
-            _circuits(inputs, "the inputs"), symbol_names, symbol_values, dtype=self.dtype, noise=self.noisy
+            circuits_of(inputs, "the inputs"), symbol_names, symbol_values, dtype=self.dtype, noise=self.noisy
         )
         many = list(simulation.groups(found, values, names, self.qubits))
         n = max((group.program.n for group in many), default=0)
@@ -188,7 +184,7 @@ class State(_Simulating):
         self, inputs: Any, *, symbol_names: Sequence[Any] = (), symbol_values: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(b, d) complex and the length of each state, (b,): what is beyond it is 0."""
-        found = _circuits(inputs, "the inputs")
+        found = circuits_of(inputs, "the inputs")
         return simulation.state(found, symbol_names, symbol_values, qubits=self.qubits, dtype=self.dtype)
 
 
@@ -201,7 +197,7 @@ class Unitary(_Simulating):
         self, inputs: Any, *, symbol_names: Sequence[Any] = (), symbol_values: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(b, d, d) complex and the number of rows of each, (b,): what is beyond it is 0."""
-        found = _circuits(inputs, "the inputs")
+        found = circuits_of(inputs, "the inputs")
         return simulation.unitary(found, symbol_names, symbol_values, qubits=self.qubits, dtype=self.dtype)
 
 
@@ -215,7 +211,7 @@ class DensityMatrix(_Simulating):
         self, inputs: Any, *, symbol_names: Sequence[Any] = (), symbol_values: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(b, d, d) complex and the number of rows of each, (b,): what is beyond it is 0."""
-        found = _circuits(inputs, "the inputs")
+        found = circuits_of(inputs, "the inputs")
         return noise_.density_matrices(found, symbol_names, symbol_values, qubits=self.qubits, dtype=self.dtype)
 
 
@@ -226,7 +222,7 @@ def _with_noise(model: Circuits, noise: Any) -> Circuits:
         raise UserError(
             f"noise={noise!r} is neither a cirq.NoiseModel nor a channel on one qubit, such as cirq.depolarize(0.01)"
         ) from None
-    return _circuits(from_tensor(model).with_noise(its), "the model")
+    return circuits_of(from_tensor(model).with_noise(its), "the model")
 
 
 def _uniform(weight: Tensor) -> Tensor:
@@ -272,7 +268,7 @@ class ControlledPQC(_Simulating):
             Order of the columns of the values; None: natural order, t2 before t10.
         """
         super().__init__(qubits=qubits, dtype=dtype, backend=backend if noise is None else "noisy")
-        self.model = _circuits(model_circuit, "the model")
+        self.model = circuits_of(model_circuit, "the model")
         if self.model.shape:
             raise UserError(f"the model is a tensor of circuits of shape {self.model.shape}: give a single circuit")
         if not self.model.symbols:
@@ -313,7 +309,7 @@ class ControlledPQC(_Simulating):
     def _expectation(
         self, circuits: Any, names: Sequence[str], values: Tensor, shared: tuple[bool, ...] | None = None
     ) -> Tensor:
-        whole = self.model if circuits is None else circuits_.append(_circuits(circuits, "the inputs"), self.model)
+        whole = self.model if circuits is None else circuits_.append(circuits_of(circuits, "the inputs"), self.model)
         return simulation.expectation(
             whole, names, values, self.operators, qubits=self.qubits, differentiator=self.rule, dtype=self.dtype,
             shared=shared, noise=self.noisy,

@@ -174,16 +174,12 @@ def density_matrices(
     for group in found:
         simulation.chunk(group.program.n, 1, states.COMPLEX[dtype], copies=len(circuits) << group.program.n)
         _chunk(group.program, group.t)
-    longest = max((1 << group.program.n for group in found), default=0)
-    length = torch.zeros(len(circuits), dtype=torch.int64)
-    out = torch.zeros(len(circuits), longest, longest, dtype=states.COMPLEX[dtype], device=values.device)
-    for group in found:
+
+    def make(group: simulation.Group) -> Complex[Tensor, "b d d"]:
         parts = group.t.split(_chunk(group.program, group.t))
-        rho = torch.cat([density(group.program, part) for part in parts])
-        length[group.index] = rho.shape[1]
-        pad = longest - rho.shape[1]
-        out = out.index_put((torch.from_numpy(group.index),), torch.nn.functional.pad(rho, (0, pad, 0, pad)))
-    return out, length
+        return torch.cat([density(group.program, part) for part in parts])
+
+    return simulation.padded(found, make, b=len(circuits), axes=2, dtype=dtype, device=values.device)
 
 
 @torch.no_grad()

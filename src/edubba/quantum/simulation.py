@@ -1,7 +1,7 @@
 """From tensors of circuits and values to states and expectations, structure by structure."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import cirq
@@ -231,6 +231,22 @@ def expectation(
     return rule.on_values(evaluate, values)
 
 
+def padded(
+    found: Sequence[Group], make: Callable[[Group], Complex[Tensor, "..."]], *, b: int, axes: int, dtype: torch.dtype,
+    device: torch.device,
+) -> tuple[Complex[Tensor, "..."], Int64[Tensor, "b"]]:  # fmt: skip
+    """What is made of each group, (its size, d, ...) with so many axes of d, in one tensor of the largest d; and each d."""
+    longest = max((1 << group.program.n for group in found), default=0)
+    out = torch.zeros(b, *[longest] * axes, dtype=states.COMPLEX[dtype], device=device)
+    length = torch.zeros(b, dtype=torch.int64)
+    for group in found:
+        made = make(group)
+        length[group.index] = made.shape[1]
+        whole = torch.nn.functional.pad(made, (0, longest - made.shape[1]) * axes)
+        out = out.index_put((torch.from_numpy(group.index),), whole)
+    return out, length
+
+
 def state(
     circuits: Circuits, symbols: Sequence[Any], values: Tensor | None, *, qubits: Sequence[cirq.Qid] | None = None,
     dtype: torch.dtype = torch.float32,
@@ -238,16 +254,16 @@ def state(
     """Final states, padded with zeros to the largest, and how long each is; differentiable."""
     circuits, values, names = prepare(circuits, symbols, values, dtype=dtype)
     found = list(groups(circuits, values, names, qubits))
-    length = torch.zeros(len(circuits), dtype=torch.int64)
     for group in found:
         chunk(group.program.n, len(circuits), states.COMPLEX[dtype])
-    longest = max((1 << group.program.n for group in found), default=0)
-    out = torch.zeros(len(circuits), longest, dtype=states.COMPLEX[dtype], device=values.device)
-    for group in found:
-        psi = states.run(group.program, group.t)
-        length[group.index] = psi.shape[1]
-        out = out.index_put((torch.from_numpy(group.index),), torch.nn.functional.pad(psi, (0, longest - psi.shape[1])))
-    return out, length
+    return padded(
+        found,
+        lambda group: states.run(group.program, group.t),
+        b=len(circuits),
+        axes=1,
+        dtype=dtype,
+        device=values.device,
+    )
 
 
 def unitary(
@@ -257,17 +273,13 @@ def unitary(
     """Unitaries, padded with zeros to the largest, and how many rows each has; differentiable."""
     circuits, values, names = prepare(circuits, symbols, values, dtype=dtype)
     found = list(groups(circuits, values, names, qubits))
-    length = torch.zeros(len(circuits), dtype=torch.int64)
     for group in found:
         chunk(group.program.n, len(circuits), states.COMPLEX[dtype], copies=4 << group.program.n)
-    longest = max((1 << group.program.n for group in found), default=0)
-    out = torch.zeros(len(circuits), longest, longest, dtype=states.COMPLEX[dtype], device=values.device)
-    for group in found:
-        n, b = group.program.n, len(group.t)
-        start = torch.eye(1 << n, dtype=states.COMPLEX[dtype], device=values.device).repeat(b, 1)
-        columns = states.run(group.program, group.t.repeat_interleave(1 << n, 0), start)
-        whole = columns.reshape(b, 1 << n, 1 << n).transpose(1, 2)
-        length[group.index] = 1 << n
-        pad = longest - (1 << n)
-        out = out.index_put((torch.from_numpy(group.index),), torch.nn.functional.pad(whole, (0, pad, 0, pad)))
-    return out, length
+
+    def make(group: Group) -> Complex[Tensor, "b d d"]:
+        d, b = 1 << group.program.n, len(group.t)
+        start = torch.eye(d, dtype=states.COMPLEX[dtype], device=values.device).repeat(b, 1)
+        columns = states.run(group.program, group.t.repeat_interleave(d, 0), start)
+        return columns.reshape(b, d, d).transpose(1, 2)
+
+    return padded(found, make, b=len(circuits), axes=2, dtype=dtype, device=values.device)
