@@ -162,6 +162,142 @@ def join(parts: Sequence[Circuits], how: Callable[[list[np.ndarray]], np.ndarray
     return Circuits(tuple(place), tuple(torch.cat(v) for v in numbers), how(structure), how(row))
 
 
+def aligned(circuits: Circuits, beside: frozenset[cirq.Qid] = frozenset()) -> Circuits:
+    """The same circuits with as few structures as possible: where one lacks a gate that others have, its exponent is 0.
+
+    Thirty-two encodings of bits by X gates become one structure. Only circuits that act on the same qubits, those of
+    `beside` included, are brought together.
+    """
+    found = _alignment(circuits.structures, beside)
+    if len(found[0]) == len(circuits.structures):
+        return circuits
+    structures, target, columns = found
+    structure, row = target[circuits.structure], np.empty_like(circuits.row)
+    numbers = []
+    for i, its in enumerate(structures):
+        rows, at = [], 0
+        for j in np.flatnonzero(target == i).tolist():
+            used = circuits.structure == j
+            if not used.any():
+                continue
+            picked, place = np.unique(circuits.row[used], return_inverse=True)
+            own = circuits.numbers[j][picked]
+            whole = own.new_zeros(len(own), its.parameter.count(-1))
+            whole[:, columns[j]] = own
+            rows.append(whole)
+            row[used] = at + place
+            at += len(own)
+        numbers.append(torch.cat(rows) if rows else torch.zeros(0, its.parameter.count(-1), dtype=torch.float64))
+    return Circuits(structures, tuple(numbers), structure, row)
+
+
+IDENTITY = gates.PLACE[cirq.IdentityGate]
+SPARE = 1.25
+"""how much longer than its longest circuit a common structure may be, and a gate on every qubit besides"""
+Operation = tuple[tuple[int, Any], tuple[cirq.Qid, ...], tuple[Any, ...]]
+"""kind, qubits, expressions: None for a number"""
+
+
+@lru_cache(maxsize=256)
+def _alignment(
+    structures: tuple[Structure, ...], beside: frozenset[cirq.Qid]
+) -> tuple[tuple[Structure, ...], np.ndarray, list[np.ndarray]]:
+    """Common structures, which of them stands for each, and where its numbers go."""
+    frames: list[tuple[frozenset[cirq.Qid], list[Operation], list[tuple[int, list[int]]]]] = []
+    longest: list[int] = []
+    for i, each in enumerate(structures):
+        own = [
+            (kind, tuple(each.qubits[q] for q in on), tuple(None if p < 0 else each.expressions[p] for p in parameters))
+            for _, kind, on, parameters in each.operations()
+        ]
+        on = beside | frozenset(each.qubits)
+        for k, (qubits, frame, members) in enumerate(frames):
+            room = SPARE * max(longest[k], len(own)) + len(on)
+            merged = _merged(frame, own, room) if qubits == on else None
+            if merged is not None:
+                whole, moved, places = merged
+                members[:] = [(j, [moved[at] for at in its]) for j, its in members]
+                members.append((i, places))
+                frames[k] = qubits, whole, members
+                longest[k] = max(longest[k], len(own))
+                break
+        else:
+            frames.append((on, own, [(i, list(range(len(own))))]))
+            longest.append(len(own))
+    out, target, columns = [], np.zeros(len(structures), np.int64), [np.zeros(0, np.int64)] * len(structures)
+    for k, (_, frame, members) in enumerate(frames):
+        if len(members) == 1:  # it stays as it was, moment by moment
+            out.append(structures[members[0][0]])
+            target[members[0][0]] = k
+            columns[members[0][0]] = np.arange(out[-1].parameter.count(-1))
+            continue
+        first = np.cumsum([0, *(sum(p is None for p in parameters) for _, _, parameters in frame)])
+        for i, places in members:
+            target[i] = k
+            columns[i] = np.array([c for at in places for c in range(first[at], first[at + 1])], np.int64)
+        qubits = tuple(sorted({q for _, on, _ in frame for q in on}))
+        kinds = list(dict.fromkeys(kind for kind, _, _ in frame))
+        expressions = list(dict.fromkeys(p for _, _, parameters in frame for p in parameters if p is not None))
+        out.append(
+            Structure(
+                qubits,
+                tuple(kinds),
+                tuple(kinds.index(kind) for kind, _, _ in frame),
+                tuple(qubits.index(q) for _, on, _ in frame for q in on),
+                tuple(-1 if p is None else expressions.index(p) for _, _, parameters in frame for p in parameters),
+                tuple(range(len(frame))),
+                tuple(expressions),
+            )
+        )
+    return tuple(out), target, columns
+
+
+def _neutral(operation: Operation) -> bool:
+    """Whether it is the identity where its numbers are 0."""
+    (number, _), _, parameters = operation
+    return number == IDENTITY or (bool(parameters) and all(p is None for p in parameters))
+
+
+def _merged(
+    frame: list[Operation], own: list[Operation], room: float
+) -> tuple[list[Operation], list[int], list[int]] | None:
+    """A sequence that holds both, and the places of their operations; None: there is none, or it is too long."""
+    after: dict[cirq.Qid, int] = {}
+    """of each qubit, the place in the frame after the last operation that was found"""
+    inserted: list[list[int]] = [[] for _ in range(len(frame) + 1)]
+    place: list[tuple[int, int]] = []
+    used = [False] * len(frame)
+    for i, operation in enumerate(own):
+        on = operation[1]
+        start = max((after.get(q, 0) for q in on), default=0)
+        at = next((j for j in range(start, len(frame)) if frame[j] == operation and not used[j]), None)
+        if at is None:
+            if not _neutral(operation):
+                return None
+            place.append((start, len(inserted[start])))
+            inserted[start].append(i)
+            end = start
+        else:
+            used[at] = True
+            place.append((at, -1))
+            end = at + 1
+        for q in on:
+            after[q] = end
+    if not all(hit or _neutral(operation) for hit, operation in zip(used, frame, strict=True)):
+        return None
+    if len(frame) + sum(map(len, inserted)) > room:
+        return None
+    whole: list[Operation] = []
+    first, moved = [], []
+    for at in range(len(frame) + 1):
+        first.append(len(whole))
+        whole += [own[i] for i in inserted[at]]
+        if at < len(frame):
+            moved.append(len(whole))
+            whole.append(frame[at])
+    return whole, moved, [moved[at] if k < 0 else first[at] + k for at, k in place]
+
+
 def append(first: Circuits, second: Circuits) -> Circuits:
     """Each circuit of the first followed by that of the second; one circuit goes with all."""
     shape = np.broadcast_shapes(first.shape, second.shape)

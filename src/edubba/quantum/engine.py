@@ -1,239 +1,589 @@
-"""From programs to the instructions of `kernels`: fused, shared over the batch where values are."""
+"""From programs to the instructions of `kernels`: fused, sorted into stages, bound to the values that they depend on.
 
+Only what expectations can show is kept: global phases, and whatever no observable can see, fall away.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from edubba.quantum import kernels, states
-from edubba.quantum.programs import Fixed, Pauli, Program
+from edubba.quantum.kernels import LANES
+from edubba.quantum.programs import Fixed, Linear, Program
 from edubba.quantum.states import Term
 
-CACHE = 1 << 22
-"""bytes of both states of a chunk: more samples make longer rows, fewer stay in the cache; 4 MB was best of 1, 4, 8"""
+ROWS = 10
+"""qubits up to which lanes are samples, if there are half as many; else they are neighbouring amplitudes"""
+TILE = 13
+"""bits of a tile, which should lie in a near cache with its partner on the way back; 13 was best of 10 to 13"""
+WORK = 1 << 17
+"""amplitudes times instructions for which a thread of its own is worth its start"""
+LANE_BITS = LANES.bit_length() - 1
 
 
-SMALL = 6
-"""qubits up to which a step that differs between samples is cheaper alone than as a matrix for each"""
+class Node:
+    """Rotations that are done together. kind: "turn" on one bit, "phase", "rotate" of one string, "move"."""
+
+    __slots__ = ("bits", "entries", "kind", "moves")
+
+    def __init__(self, kind: str, bits: int, entries: list[Any], moves: list[Any] | None = None) -> None:
+        self.kind, self.bits, self.entries, self.moves = kind, bits, entries, moves or []
+
+
+Slot = dict[int, float]
+"""steps and factors whose sum is an angle"""
+
+
+def rotations(program: Program, i: int) -> list[tuple[int, int, int, float]]:
+    """exp(i theta P) that make up step i: (x, z, ys, theta / exponent). They commute."""
+    step = program.steps[i]
+    controls = [1 << bit for bit in range(program.n) if step.controls >> bit & 1]
+    out = []
+    share = np.pi / (1 << len(controls))
+    for size in range(len(controls) + 1):
+        for chosen in combinations(controls, size):
+            mask = sum(chosen)
+            sign = share * (-1) ** (mask & step.values).bit_count()
+            if mask and step.shift != -0.5:
+                out.append((0, mask, 0, sign * (step.shift + 0.5)))
+            out.append((step.x, step.z ^ mask, step.ys % 4, -sign * step.sign / 2))
+    return out
+
+
+def nodes(program: Program, flip: Sequence[bool]) -> list[Node] | None:
+    """Steps, gathered where they commute with what lies between; None: there are constant matrices."""
+    out: list[Node] = []
+    for i, step in enumerate(program.steps):
+        if isinstance(step, Fixed):
+            return None
+        if flip[i] and step.controls and step.x and not step.z and step.sign == 1 and step.shift == 0:
+            _move(out, step)
+            continue
+        for x, z, ys, factor in rotations(program, i):
+            _add(out, x, z, ys, {i: factor})
+    return out
+
+
+def _add(out: list[Node], x: int, z: int, ys: int, slot: Slot) -> None:
+    bits = x | z
+    single = not bits & (bits - 1)
+    for node in reversed(out):
+        if single and node.kind == "turn" and node.bits == bits:
+            axis = 1 * bool(x) + 2 * bool(z)
+            if node.entries[-1][0] == axis:
+                _merge(node.entries[-1][1], slot)
+            else:
+                node.entries.append((axis, slot))
+            return
+        if not x and node.kind == "phase":
+            for mask, own in node.entries:
+                if mask == z:
+                    _merge(own, slot)
+                    return
+            if not single or node.bits & bits:
+                node.entries.append((z, slot))
+                node.bits |= z
+                return
+            continue
+        if node.kind == "rotate" and node.entries[0][0] == (x, z, ys):
+            _merge(node.entries[0][1], slot)
+            return
+        if node.bits & bits:
+            break
+    if single:
+        out.append(Node("turn", bits, [(1 * bool(x) + 2 * bool(z), slot)]))
+    elif x:
+        out.append(Node("rotate", bits, [((x, z, ys), slot)]))
+    else:
+        out.append(Node("phase", bits, [(z, slot)]))
+
+
+def _merge(slot: Slot, more: Slot) -> None:
+    for i, factor in more.items():
+        slot[i] = slot.get(i, 0.0) + factor
+
+
+def _move(out: list[Node], step: Any) -> None:
+    bits = step.x | step.controls
+    for node in reversed(out):
+        if node.kind == "move":
+            node.moves.append(step)
+            node.bits |= bits
+            return
+        if node.bits & bits:
+            break
+    out.append(Node("move", bits, [], [step]))
+
+
+def seen(found: list[Node], strings: Sequence[tuple[int, int]]) -> list[Node]:
+    """Without what no string (x, z) can see: what lies outside its light cone, and diagonals before diagonals."""
+    cone = stirred = 0
+    for x, z in strings:
+        cone, stirred = cone | x | z, stirred | x
+    out = []
+    for node in reversed(found):
+        if not node.bits & cone:
+            continue
+        if node.kind == "turn" and not node.bits & stirred:
+            while node.entries and node.entries[-1][0] == 2:
+                node.entries.pop()
+            if not node.entries:
+                continue
+        if node.kind == "phase":
+            node.entries = [(mask, slot) for mask, slot in node.entries if mask & stirred]
+            if not node.entries:
+                continue
+            node.bits = 0
+            for mask, _ in node.entries:
+                node.bits |= mask
+        cone |= node.bits
+        if node.kind != "phase" and (node.kind != "move" or node.bits & stirred):
+            stirred |= node.bits
+        out.append(node)
+    return out[::-1]
+
+
+def sorted_out(found: list[Node]) -> list[Node]:
+    """Z rotations that end a run of others go into a diagonal where several do: the run is then about one axis."""
+    out: list[Node] = []
+    waiting: list[Node] = []
+
+    def settle(into: Node | None) -> None:
+        if into is None and len(waiting) > 2:
+            into = Node("phase", 0, [])
+            out.append(into)
+        if into is not None:
+            for node in waiting:
+                last = node.entries.pop()
+                into.entries.append((node.bits, last[1]))
+                into.bits |= node.bits
+        waiting.clear()
+
+    for node in found:
+        if node.kind == "phase" and waiting:
+            known = {mask for mask, _ in node.entries}
+            waiting[:] = [own for own in waiting if own.bits not in known]
+            settle(node)
+        elif any(own.bits & node.bits for own in waiting):
+            settle(None)
+        out.append(node)
+        if node.kind == "turn" and len(node.entries) == 2 and node.entries[-1][0] == 2:
+            waiting.append(node)
+    settle(None)
+    return out
 
 
 class Plan(NamedTuple):
-    """Instructions for a program whose steps differ between samples where `each` says so."""
+    """What the kernels need of a program and its observables; `of` (slots, steps) gives angles from exponents."""
 
+    rows: bool
+    bits: int
+    start: np.ndarray
+    stages: np.ndarray
     code: np.ndarray
-    permutation: np.ndarray
-    table: tuple[np.ndarray, ...]
-    order: np.ndarray
-    """places in the program of the steps that have exponents, in the order of the instructions"""
-    each: np.ndarray
+    entries: np.ndarray
+    highs: np.ndarray
+    permutations: np.ndarray
+    strings: np.ndarray
+    diagonal: np.ndarray
+    weight: np.ndarray | None
+    """(observables, strings); None where each observable is a string"""
+    found: int
+    """number of strings"""
+    slots: tuple[Slot, ...]
 
 
 @lru_cache(maxsize=1024)
-def plan(program: Program, each: tuple[bool, ...], flip: tuple[bool, ...]) -> Plan | None:
+def plan(
+    program: Program, flip: tuple[bool, ...], observables: tuple[tuple[Term, ...], ...], rows: bool
+) -> Plan | None:
     """None where a program has steps that the kernels do not know: constant matrices.
 
     Parameters
     ----------
-    each
-        Steps whose exponents differ between samples.
     flip
         Steps whose exponent is 1 for all samples, whatever the values.
+    rows
+        Whether lanes are samples.
     """
-    if any(isinstance(step, Fixed) for step in program.steps):
+    found = nodes(program, flip)
+    if found is None:
         return None
-    n = program.n
-    code: list[list[int]] = []
-    permutations: list[np.ndarray] = []
-    order: list[int] = []
-    before: dict[int, list[int]] = {}
-    """steps on one bit that come before what is buffered, or elsewhere"""
-    after: dict[int, list[int]] = {}
-    """and those that come after it on one of its bits"""
-    diagonal: list[int] = []
-    shuffle: np.ndarray | None = None
-    buffered = 0
-    identity = np.arange(1 << n)
+    place: dict[tuple[int, int, int], int] = {}
+    for terms in observables:
+        for term in terms:
+            place.setdefault((term.x, term.z, term.ys % 4), len(place))
+    weight = np.zeros((len(observables), len(place)))
+    for k, terms in enumerate(observables):
+        for term in terms:
+            weight[k, place[term.x, term.z, term.ys % 4]] += term.coefficient
+    found = sorted_out(seen(found, [(x, z) for x, z, _ in place]))
+    shift = LANE_BITS if rows else 0
+    bits = program.n + shift
+    slots: list[Slot] = []
+    entries: list[tuple[int, int, int]] = []
 
-    def emit(kind: int, steps: list[int], *, bit: int = 0, row: int = 0) -> None:
-        code.append([kind, bit, len(order), len(order) + len(steps), row])
-        order.extend(steps)
+    def slot(of: Slot) -> int:
+        slots.append(of)
+        return len(slots) - 1
 
-    def emit_ones(bit: int) -> None:
-        steps = before.pop(bit)
-        for differ, run in groupby(steps, key=lambda i: n <= SMALL and each[i]):
-            steps = list(run)
-            first = program.steps[steps[0]]
-            if differ and len(steps) == 1 and isinstance(first, Pauli):
-                emit(kernels.PAIR if first.x else kernels.PHASE, steps)
-            else:
-                emit(kernels.ONE, steps, bit=bit)
-
-    def flush() -> None:
-        nonlocal shuffle, buffered
-        if diagonal:
-            emit(kernels.PHASE, diagonal)
-            diagonal.clear()
-        if shuffle is not None:
-            emit(kernels.PERMUTE, [], row=len(permutations))
-            permutations.append(shuffle)
-            shuffle = None
-        buffered = 0
-        for bit, steps in after.items():
-            before.setdefault(bit, []).extend(steps)
-        after.clear()
-
-    for i, step in enumerate(program.steps):
-        assert isinstance(step, Pauli)
-        touched = step.x | step.z | step.controls
-        bits = [bit for bit in range(n) if touched >> bit & 1]
-        if len(bits) == 1 and not step.controls:
-            (after if buffered & touched else before).setdefault(bits[0], []).append(i)
-            continue
-        moves = step.x and not step.z and step.sign == 1 and step.shift == 0 and flip[i]
-        if any(bit in after for bit in bits) or (diagonal if moves else shuffle is not None) or (step.x and not moves):
-            flush()
-        for bit in bits:
-            if bit in before:
-                emit_ones(bit)
-        if moves:
-            own = np.where((identity & step.controls) == step.values, identity ^ step.x, identity)
-            shuffle = own if shuffle is None else shuffle[own]
-            buffered |= touched
-        elif not step.x:
-            diagonal.append(i)
-            buffered |= touched
+    start = np.zeros((bits, 2), np.int64)
+    touched = 0
+    rest = []
+    for node in found:
+        if node.kind == "turn" and not node.bits & touched:
+            at = len(entries)
+            entries += [(axis, 0, slot(of)) for axis, of in node.entries]
+            start[node.bits.bit_length() - 1 + shift] = at, len(entries)
         else:
-            emit(kernels.PAIR, [i])
-    flush()
-    for bit in sorted(before):
-        emit_ones(bit)
-    steps: list[Any] = [program.steps[i] for i in order]
-    axis = np.array([1 * bool(s.x) + 2 * bool(s.z) for s in steps], np.int64)
-    table = (
-        axis, np.array([s.sign for s in steps], np.float64), np.array([s.shift for s in steps], np.float64),
-        *(np.array([getattr(s, name) for s in steps], np.int64) for name in ("x", "z", "ys", "controls", "values")),
-    )  # fmt: skip
-    index = np.array(permutations, np.int64).reshape(len(permutations), 1 << n)
-    places = np.array(order, np.int64)
+            rest.append(node)
+        touched |= node.bits
+    code: list[tuple[int, ...]] = []
+    stages: list[tuple[int, ...]] = []
+    highs: list[int] = []
+    permutations: list[np.ndarray] = []
+
+    def emit(node: Node, local: Callable[[int], int], outer: int) -> None:
+        if node.kind == "phase":
+            own = sorted((local(mask << shift), mask << shift & outer, slot(of)) for mask, of in node.entries)
+            code.append((kernels.PHASE, len(entries), len(entries) + len(own), 0, 0, 0, 0))
+            entries.extend(own)
+        elif node.kind == "turn" and len(node.entries) > 1:
+            bit = local(node.bits << shift).bit_length() - 1
+            code.append((kernels.TURN, len(entries), len(entries) + len(node.entries), bit, 0, 0, 0))
+            entries.extend((axis, 0, slot(of)) for axis, of in node.entries)
+        else:
+            key, of = node.entries[0]
+            if node.kind == "turn":
+                key = (node.bits if key & 1 else 0, node.bits if key & 2 else 0, int(key == 3))
+            x, z, ys = key
+            if not x:  # a Z rotation that stands alone
+                code.append((kernels.PHASE, len(entries), len(entries) + 1, 0, 0, 0, 0))
+                entries.append((local(z << shift), z << shift & outer, slot(of)))
+                return
+            z <<= shift
+            code.append((kernels.ROTATE, slot(of), 0, local(x << shift), local(z), z & outer, ys))
+
+    for segment in _segments(rest):
+        if segment[0].kind == "move":
+            permutations.append(_permutation(segment, program.n))
+            stages.append((kernels.PERMUTE, len(permutations) - 1, 0, 0, 0, 0, 0))
+            continue
+        for tile, group in _tiles(segment, bits, shift):
+            contiguous = 0
+            while tile >> contiguous & 1:
+                contiguous += 1
+            high = [bit for bit in range(contiguous, bits) if tile >> bit & 1]
+            outer = [bit for bit in range(bits) if not tile >> bit & 1]
+            order = [*range(contiguous), *high]
+
+            def local(mask: int, order: list[int] = order) -> int:
+                return sum(1 << j for j, bit in enumerate(order) if mask >> bit & 1)
+
+            first = len(code)
+            for node in group:
+                emit(node, local, sum(1 << bit for bit in outer))
+            at = len(highs)
+            highs += [*high, *outer]
+            stages.append((kernels.TILE, first, len(code), contiguous, at, at + len(high), len(highs)))
+    strings = [(x << shift, z << shift, ys, k) for (x, z, ys), k in place.items() if x]
+    diagonal = sorted((z << shift, 0, k) for (x, z, _), k in place.items() if not x)
     return Plan(
-        np.array(code, np.int64).reshape(-1, 5), index, table, places, np.array([each[i] for i in order], np.bool_)
-    )
+        rows, bits, start, np.array(stages, np.int64).reshape(-1, 7), np.array(code, np.int64).reshape(-1, 7),
+        np.array(entries, np.int64).reshape(-1, 3), np.array(highs, np.int64),
+        np.array(permutations, np.uint32).reshape(len(permutations), 1 << program.n),
+        np.array(strings, np.int64).reshape(-1, 4), np.array(diagonal, np.int64).reshape(-1, 3),
+        None if np.array_equal(weight, np.eye(len(weight))) else weight, len(place), tuple(slots),
+    )  # fmt: skip
 
 
-class Strings(NamedTuple):
-    """Different Pauli strings of several observables, and how these are made of them."""
+def _segments(found: list[Node]) -> list[list[Node]]:
+    """Runs of permutations, and of all else."""
+    out: list[list[Node]] = []
+    for node in found:
+        if out and (out[-1][0].kind == "move") == (node.kind == "move"):
+            out[-1].append(node)
+        else:
+            out.append([node])
+    return out
 
-    x: np.ndarray
-    z: np.ndarray
-    ys: np.ndarray
-    single: np.ndarray
-    weight: np.ndarray
-    """(observables, strings)"""
+
+def _permutation(found: list[Node], n: int) -> np.ndarray:
+    index = np.arange(1 << n)
+    out = index
+    for step in (step for node in found for step in node.moves):
+        out = out[np.where((index & step.controls) == step.values, index ^ step.x, index)]
+    return out
+
+
+def _mixed(node: Node) -> int:
+    """Bits whose neighbours must be at hand."""
+    if node.kind == "phase" or (node.kind == "turn" and all(axis == 2 for axis, _ in node.entries)):
+        return 0
+    return node.bits if node.kind == "turn" else node.entries[0][0][0]
+
+
+def _tiles(segment: list[Node], bits: int, shift: int) -> list[tuple[int, list[Node]]]:
+    """Tiles, masks of bits, and what is done on each: as much as possible before the next."""
+    room = max(min(bits, TILE), LANE_BITS)
+    low = (1 << room) - 1
+    if bits <= room + 1:
+        return [((1 << bits) - 1, segment)]
+    out, left = [], segment
+    while left:
+        best: tuple[int, list[Node], list[Node]] | None = None
+        for grown in (False, True):
+            tile = LANES - 1 if grown else low
+            taken: list[Node] = []
+            skipped: list[Node] = []
+            for node in left:
+                need = _mixed(node) << shift
+                wide = tile | need if grown and (tile | need).bit_count() <= room else tile
+                if need & ~wide or any(not _commute(node, other) for other in skipped):
+                    skipped.append(node)
+                else:
+                    tile = wide
+                    taken.append(node)
+            for bit in range(bits):
+                if tile.bit_count() < room:
+                    tile |= 1 << bit
+            if best is None or len(taken) > len(best[1]):
+                best = tile, taken, skipped
+        assert best is not None
+        assert best[1]
+        out.append(best[:2])
+        left = best[2]
+    return out
+
+
+def _commute(a: Node, b: Node) -> bool:
+    return not a.bits & b.bits or (a.kind == b.kind == "phase")
+
+
+@dataclass(frozen=True, eq=False)
+class Wiring:
+    """A plan, and how its angles come about: sums of constants and of columns of values."""
+
+    plan: Plan
+    of: np.ndarray
+    """(slots, steps) to angles from exponents"""
+    pointer: np.ndarray
+    """of each slot, to columns of the values and to factors"""
+    column: np.ndarray
+    factor: np.ndarray
+    alike: np.ndarray
+    """slots in which values do not tell samples apart"""
+    wanted: np.ndarray
+    """instructions that depend on values"""
+    until: int
+    """stages before this one do not; -1: the first rotations do"""
 
 
 @lru_cache(maxsize=1024)
-def strings(observables: tuple[tuple[Term, ...], ...]) -> Strings:
-    place: dict[tuple[int, int, int], int] = {}
-    entries = []
-    for k, terms in enumerate(observables):
-        for term in terms:
-            entries.append((k, place.setdefault((term.x, term.z, term.ys), len(place)), term.coefficient))
-    weight = np.zeros((len(observables), len(place)))
-    for k, i, coefficient in entries:
-        weight[k, i] += coefficient
-    x, z, ys = (np.array([key[j] for key in place], np.int64) for j in range(3))
-    single = np.array(
-        [int(b).bit_length() - 1 if not a and b and not b & (b - 1) else -1 for a, b in zip(x, z, strict=True)],
-        np.int64,
+def wired(
+    program: Program, flip: tuple[bool, ...], observables: tuple[tuple[Term, ...], ...], rows: bool,
+    linear: Linear | None,
+    common: int,
+) -> Wiring | None:  # fmt: skip
+    """None as in `plan`. Values are exponents where `linear` is None; samples share the last `common` of them."""
+    it = plan(program, flip, observables, rows)
+    if it is None:
+        return None
+    of = np.zeros((len(it.slots), len(program.steps)))
+    for i, slot in enumerate(it.slots):
+        for step, factor in slot.items():
+            of[i, step] = factor
+    factors = of if linear is None else of @ linear.weight.numpy().T
+    moved = factors != 0
+    pointer = np.concatenate([[0], np.cumsum(moved.sum(1))]).astype(np.int64)
+    free = moved.any(1)
+    wanted = np.array(
+        [free[it.entries[a:b, 2]].any() if kind != kernels.ROTATE else free[a] for kind, a, b, *_ in it.code], np.bool_
     )
-    return Strings(x, z, ys, single, weight)
+    stages = [i for i, row in enumerate(it.stages) if row[0] == kernels.TILE and wanted[row[1] : row[2]].any()]
+    until = stages[0] if stages else len(it.stages)
+    if any(free[it.entries[a:b, 2]].any() for a, b in it.start):
+        until = -1
+    alike = ~moved[:, : factors.shape[1] - common].any(1)
+    return Wiring(it, of, pointer, np.nonzero(moved)[1].astype(np.int64), factors[moved], alike, wanted, until)
 
 
-def chunks(n: int, b: int, itemsize: int) -> int:
-    """Samples at a time."""
-    fits = max(1, CACHE // (4 * itemsize << n))
-    return min(b, fits if fits < 16 else fits // 16 * 16)
+class Bound(NamedTuple):
+    """A wiring with the constants of its circuits."""
+
+    plan: Plan
+    given: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    """constants (1 or b, slots), pointer, column, factor"""
+    shared: np.ndarray
+    """slots in which samples do not differ"""
+    wanted: np.ndarray
+    until: int
 
 
-class State(NamedTuple):
-    """What the way back needs of a chunk: its final state."""
-
-    re: np.ndarray
-    im: np.ndarray
-
-
-def forward(it: Plan, strings: Strings, n: int, t: np.ndarray, dtype: Any) -> tuple[np.ndarray, list[State]]:
-    """Expectations (b, k) and the final states of the chunks; t (steps, b)."""
-    b = t.shape[1]
-    size = chunks(n, b, np.dtype(dtype).itemsize)
-    out, finals = np.empty((b, len(strings.weight))), []
-    for start in range(0, b, size):
-        part = np.ascontiguousarray(t[:, start : start + size])
-        re, im, spare_re, spare_im = np.zeros((4, 1 << n, part.shape[1]), dtype)
-        re[0] = 1
-        if kernels.forward(re, im, spare_re, spare_im, it.code, it.permutation, it.table, part, it.each):
-            re, im, spare_re = spare_re, spare_im, re
-        values = np.empty((len(strings.x), part.shape[1]))
-        kernels.expect(re, im, spare_re, strings.x, strings.z, strings.ys, strings.single, values)
-        out[start : start + size] = (strings.weight @ values).T
-        finals.append(State(re, im))
-    return out, finals
+def bind(it: Wiring, own: np.ndarray) -> Bound:
+    """To what is added to the exponents, (1 or b, steps)."""
+    constant = np.ascontiguousarray(own @ it.of.T)
+    shared = it.alike & (constant == constant[:1]).all(0) if len(constant) > 1 else it.alike
+    return Bound(it.plan, (constant, it.pointer, it.column, it.factor), shared, it.wanted, it.until)
 
 
-def backward(it: Plan, strings: Strings, n: int, t: np.ndarray, finals: list[State], g: np.ndarray) -> np.ndarray:
-    """Gradient (steps, b) of sum(g * E); in column 0 of its chunk where samples share a parameter."""
-    out, start = np.zeros_like(t), 0
-    for state in finals:
-        re, im = state.re.copy(), state.im.copy()
-        size = re.shape[1]
-        part = np.ascontiguousarray(t[:, start : start + size])
-        lre, lim, *spare = np.empty((4, *re.shape), re.dtype)
-        weight = np.ascontiguousarray(strings.weight.T @ g[start : start + size].T)
-        kernels.observe(re, im, spare[0], strings.x, strings.z, strings.ys, strings.single, weight, lre, lim)
-        gradient = np.zeros_like(part)
-        kernels.backward(re, im, lre, lim, np.stack(spare), it.code, it.permutation, it.table, part, it.each, gradient)
-        out[:, start : start + size] = gradient
-        start += size
+SIGNS = np.array([[(-1) ** (z & j).bit_count() for j in range(LANES)] for z in range(LANES)])
+SIGNED = {np.dtype(dtype): SIGNS.astype(dtype).ravel() for dtype in (np.float32, np.float64)}
+pools: dict[int, ThreadPoolExecutor] = {}
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=pools.clear)
+
+
+def parts(it: Plan, b: int) -> list[tuple[int, int]]:
+    """The samples, shared out to as many threads as torch has, where that pays."""
+    unit = LANES if it.rows else 1
+    work = b * (len(it.code) + len(it.stages) + 1) << it.bits - (LANE_BITS if it.rows else 0)
+    threads = max(1, min(torch.get_num_threads(), -(-b // unit), work // WORK))
+    size = -(-b // (unit * threads)) * unit
+    return [(i, min(i + size, b)) for i in range(0, b, size)] if size else []
+
+
+def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
+    """`work` on every item, in as many threads."""
+    jobs = list(zip(*items, strict=True))
+    if len(jobs) < 2:
+        return [work(*job) for job in jobs]
+    if len(jobs) not in pools:
+        pools[len(jobs)] = ThreadPoolExecutor(len(jobs), thread_name_prefix="edubba-quantum")
+    return list(pools[len(jobs)].map(lambda job: work(*job), jobs))
+
+
+def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.ndarray, list[np.ndarray]] | None:
+    """Expectations (b, k), and the final states of the parts if they are to be kept; None: an angle is not finite.
+
+    Parameters
+    ----------
+    x, w
+        Values (b, p) of the samples, and (q,) that they share.
+    """
+    of, dtype = it.plan, x.dtype
+    out = np.empty((len(x), of.found), dtype if of.weight is None else np.float64)
+
+    def work(samples: tuple[int, int]) -> np.ndarray | None:
+        tiles = -(-(samples[1] - samples[0]) // (LANES if of.rows else 1)) if keep else 1
+        finals = np.empty((tiles, 2, 1 << of.bits), dtype)
+        finite = kernels.forward(
+            of.rows, of.bits, of.start, of.stages, (of.code, of.entries, of.highs, it.wanted), of.permutations, it.given,
+            it.shared, x, w, of.strings, of.diagonal, SIGNED[dtype], samples, keep, finals, out,
+        )  # fmt: skip
+        return finals if finite else None
+
+    finals = each(work, parts(of, len(x)))
+    if any(part is None for part in finals):
+        return None
+    return out if of.weight is None else (out @ of.weight.T).astype(dtype), finals
+
+
+def backward(
+    it: Bound, x: np.ndarray, w: np.ndarray, finals: list[np.ndarray], g: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gradients of sum(g * E) for x and w; x, w as in `forward`, with its final states."""
+    of, dtype = it.plan, x.dtype
+    weight = np.ascontiguousarray(g if of.weight is None else (g @ of.weight).astype(dtype))
+    dx = np.zeros(x.shape, dtype)
+
+    def work(samples: tuple[int, int], states: np.ndarray) -> np.ndarray:
+        dw = np.zeros(len(w))
+        kernels.backward(
+            of.rows, of.bits, of.start, of.stages, (of.code, of.entries, of.highs, it.wanted), of.permutations, it.given,
+            it.shared, x, w, of.strings, of.diagonal, SIGNED[dtype], samples, it.until, states, weight, dx, dw,
+        )  # fmt: skip
+        return dw
+
+    found = each(work, cuts(of, finals, len(x)), finals)
+    return dx, (found[0] if len(found) == 1 else sum(found, np.zeros(len(w)))).astype(dtype)
+
+
+def cuts(it: Plan, finals: list[np.ndarray], b: int) -> list[tuple[int, int]]:
+    """The samples of each part, whatever the number of threads is by now."""
+    unit, at, out = LANES if it.rows else 1, 0, []
+    for part in finals:
+        out.append((at, min(at + len(part) * unit, b)))
+        at = out[-1][1]
     return out
+
+
+class Task(NamedTuple):
+    """Circuits of one structure and their observables, ready for the kernels."""
+
+    program: Program
+    observables: tuple[tuple[Term, ...], ...]
+    flip: tuple[bool, ...]
+    own: np.ndarray
+    linear: Linear | None
+    common: int
+    exponents: Callable[[Tensor, Tensor], Tensor]
+    """of the steps (b, m), from x (b, p) and w (q,), in torch"""
+    bounds: dict[bool, Bound | None]
+    """by whether lanes are samples"""
+
+    def bound(self, b: int) -> Bound | None:
+        rows = self.program.n < LANE_BITS or (self.program.n <= ROWS and 2 * b >= LANES)
+        if rows not in self.bounds:
+            it = wired(self.program, self.flip, self.observables, rows, self.linear, self.common)
+            self.bounds[rows] = None if it is None else bind(it, self.own)
+        return self.bounds[rows]
 
 
 class Expectation(torch.autograd.Function):
     """Expectations by the kernels; derivatives of derivatives run in plain torch."""
 
     @staticmethod
-    def forward(ctx, t: Tensor, program: Program, observables: Any, it: Plan, own: Strings) -> Tensor:
-        ctx.program, ctx.observables, ctx.it, ctx.own = program, observables, it, own
-        ctx.save_for_backward(t)
-        ctx.t = np.ascontiguousarray(t.detach().numpy().T[it.order], np.float64)
-        dtype = np.float32 if t.dtype == torch.float32 else np.float64
-        out, ctx.states = forward(it, own, program.n, ctx.t, dtype)
-        return torch.from_numpy(out).to(t.dtype)
+    def forward(ctx, x: Tensor, w: Tensor, task: Task, it: Bound) -> Tensor:
+        ctx.task, ctx.it = task, it
+        ctx.save_for_backward(x, w)
+        ctx.x, ctx.w = np.ascontiguousarray(x.detach().numpy()), np.ascontiguousarray(w.detach().numpy())
+        found = forward(it, ctx.x, ctx.w, keep=True)
+        if found is None:
+            raise NotFinite
+        out, ctx.finals = found
+        return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx, *given: Tensor):
         (g,) = given
-        (t,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled():  # someone wants the derivative of the derivative
+            x, w = ctx.saved_tensors
             with torch.enable_grad():
-                (found,) = torch.autograd.grad(
-                    states.expectation(states.run(ctx.program, t), ctx.observables), t, g, create_graph=True
-                )
-            return found, None, None, None, None
-        found = backward(ctx.it, ctx.own, ctx.program.n, ctx.t, ctx.states, g.detach().numpy().astype(np.float64))
-        out = torch.zeros_like(t)
-        out[:, ctx.it.order] = torch.from_numpy(found.T).to(t.dtype)
-        return out, None, None, None, None
+                value = states.expectation(states.run(ctx.task.program, ctx.task.exponents(x, w)), ctx.task.observables)
+                wanted = [v for v, needs in zip((x, w), ctx.needs_input_grad, strict=False) if needs]
+                found = iter(torch.autograd.grad(value, wanted, g, create_graph=True, materialize_grads=True))
+            return *(next(found) if needs else None for needs in ctx.needs_input_grad[:2]), None, None
+        dx, dw = backward(ctx.it, ctx.x, ctx.w, ctx.finals, g.numpy())
+        return torch.from_numpy(dx), torch.from_numpy(dw), None, None
 
 
-def expectation(
-    t: Float[Tensor, "b m"], program: Program, observables: Any, each: tuple[bool, ...], flip: tuple[bool, ...]
-) -> Tensor | None:
-    """Expectations (b, k); None where the kernels cannot do it."""
-    it = plan(program, each, flip)
-    if it is None or t.device.type != "cpu":
+class NotFinite(ValueError):
+    """A value, or an expression of values, is not a number."""
+
+
+def expectation(task: Task, x: Tensor, w: Tensor) -> Tensor | None:
+    """Expectations (b, k); None where the kernels cannot do it.
+
+    Raises
+    ------
+    NotFinite
+        An angle is not a number.
+    """
+    it = task.bound(len(x))
+    if it is None:
         return None
-    return Expectation.apply(t, program, observables, it, strings(observables))
+    if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
+        return Expectation.apply(x, w, task, it)
+    found = forward(it, np.ascontiguousarray(x.detach().numpy()), np.ascontiguousarray(w.detach().numpy()), keep=False)
+    if found is None:
+        raise NotFinite
+    return torch.from_numpy(found[0])

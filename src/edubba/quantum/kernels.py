@@ -1,567 +1,1033 @@
 """Loops over states, compiled once per installation: they interpret instructions and know no circuit.
 
-A batch of states is two arrays (2**n, b), real and imaginary, so that neighbours in memory are samples of one amplitude
-and every gate is the same arithmetic on long rows. Backwards, each instruction is undone on the state and on the
-observables' state together, and one pass per instruction gathers what all its parameters need.
+Real and imaginary parts lie apart, and all arithmetic is on `LANES` neighbours at a time. These are either so many
+samples of one amplitude, or so many amplitudes of one sample: then the lowest bits of an index are lanes. Instructions
+are rotations exp(i theta P) of Pauli strings P, runs of rotations on one bit, diagonals, and permutations. They come in
+stages: a tile of the state that fits into the nearest cache goes through all instructions of a stage before the next
+one is fetched. Backwards, each instruction is undone on the state and on the observables' state together, and
+Im <lambda|P|psi> is gathered on the way, which is all that its derivative needs.
 """
 
+import operator
 from typing import Any, no_type_check
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, overload, register_model
 
-ONE, PERMUTE, PHASE, PAIR = 0, 1, 2, 3
-"""kinds of instructions: a 2 x 2 matrix on a bit, an index permutation, a diagonal, a power of a Pauli string"""
+LANES = 16
+ROTATE, TURN, PHASE = 0, 1, 2
+"""kinds of instructions: a rotation of a Pauli string, several on one bit, a diagonal"""
+TILE, PERMUTE = 0, 1
+"""kinds of stages"""
 compiled: Any = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+careful: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+"""fast arithmetic takes for granted that numbers are finite, so it cannot ask"""
+
+
+class Lanes(types.Type):
+    """So many numbers that are computed with at a time."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        super().__init__(name=f"Lanes({dtype})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, its: Any) -> None:
+        super().__init__(manager, its, ir.VectorType(manager.lookup(its.dtype).get_value_type(), LANES))
+
+
+def _many(values: Any) -> Any:
+    return ir.Constant(ir.VectorType(ir.IntType(32), LANES), values)
+
+
+def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
+
+
+@intrinsic
+@no_type_check
+def load(typing, array, index):
+    """Lanes from array[index] on."""
+
+    def code(context, builder, signature, args):
+        vector = context.get_value_type(signature.return_type)
+        where = _address(context, builder, signature.args[0], args[0], args[1], vector)
+        return builder.load(where, align=context.get_abi_sizeof(vector.element))
+
+    return Lanes(array.dtype)(array, types.intp), code
+
+
+@intrinsic
+@no_type_check
+def store(typing, array, index, lanes):
+    """array[index:] = lanes."""
+
+    def code(context, builder, signature, args):
+        vector = args[2].type
+        where = _address(context, builder, signature.args[0], args[0], args[1], vector)
+        builder.store(args[2], where, align=context.get_abi_sizeof(vector.element))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, lanes), code
+
+
+@intrinsic
+@no_type_check
+def splat(typing, x):
+    """The same number in all lanes."""
+
+    def code(context, builder, signature, args):
+        vector = context.get_value_type(signature.return_type)
+        nothing = ir.Constant(vector, ir.Undefined)
+        first = builder.insert_element(nothing, args[0], ir.Constant(ir.IntType(32), 0))
+        return builder.shuffle_vector(first, nothing, _many([0] * LANES))
+
+    return Lanes(x)(x), code
+
+
+@intrinsic
+@no_type_check
+def swapped(typing, lanes, bit):
+    """out[j] = lanes[j ^ bit], bit a constant of the code."""
+    if not isinstance(bit, types.IntegerLiteral):
+        return None
+    mask = _many([j ^ bit.literal_value for j in range(LANES)])
+
+    def code(context, builder, signature, args):
+        return builder.shuffle_vector(args[0], args[0], mask)
+
+    return lanes(lanes, bit), code
+
+
+@intrinsic
+@no_type_check
+def total(typing, lanes):
+    """The sum over lanes."""
+
+    def code(context, builder, signature, args):
+        found, width = args[0], LANES
+        while width > 1:
+            moved = builder.shuffle_vector(found, found, _many([(j + width // 2) % LANES for j in range(LANES)]))
+            found, width = builder.fadd(found, moved, flags=("fast",)), width // 2
+        return builder.extract_element(found, ir.Constant(ir.IntType(32), 0))
+
+    return lanes.dtype(lanes), code
+
+
+@intrinsic
+@no_type_check
+def odd(typing, k):
+    """Whether k has an odd number of ones, 0 or 1."""
+
+    def code(context, builder, signature, args):
+        return builder.and_(builder.ctpop(args[0]), ir.Constant(args[0].type, 1))
+
+    return types.intp(types.intp), code
+
+
+@intrinsic
+@no_type_check
+def either(typing, condition, one, other):
+    """`one` where the condition is not 0, else `other`, without a branch."""
+
+    def code(context, builder, signature, args):
+        return builder.select(builder.icmp_signed("!=", args[0], ir.Constant(args[0].type, 0)), args[1], args[2])
+
+    return one(types.intp, one, one), code
+
+
+def _arithmetic(function: Any, name: str) -> None:
+    @intrinsic
+    @no_type_check
+    def compute(typing, x, y):
+        return x(x, y), lambda context, builder, signature, args: getattr(builder, name)(*args, flags=("fast",))
+
+    @overload(function)
+    def use(x, y):
+        if isinstance(x, Lanes) and isinstance(y, Lanes):
+            lanes: Any = compute
+            return lambda x, y: lanes(x, y)
+
+
+for _function, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
+    _arithmetic(_function, _name)
+
+
+@intrinsic
+@no_type_check
+def _negated(typing, x):
+    return x(x), lambda context, builder, signature, args: builder.fneg(args[0], flags=("fast",))
+
+
+@overload(operator.neg)
+def _negative(x):
+    if isinstance(x, Lanes):
+        lanes: Any = _negated
+        return lambda x: lanes(x)
 
 
 @compiled
 @no_type_check
-def step_matrix(axis, sign, shift, t, out):
-    """exp(i pi shift t) P**t on one qubit, axis 1 X, 2 Z, 3 Y; out (8,): real and imaginary parts in turn."""
-    er, ei = np.cos(np.pi * t), np.sin(np.pi * t)
-    pr, pi = np.cos(np.pi * shift * t), np.sin(np.pi * shift * t)
-    ar, ai = (1 + er) / 2, ei / 2
-    br, bi = sign * (1 - er) / 2, -sign * ei / 2
-    ar, ai = ar * pr - ai * pi, ar * pi + ai * pr
-    br, bi = br * pr - bi * pi, br * pi + bi * pr
-    if axis == 1:
-        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = ar, ai, br, bi, br, bi, ar, ai
-    elif axis == 2:
-        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = (
-            ar + br,
-            ai + bi,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            ar - br,
-            ai - bi,
-        )
-    else:  # -i above, i below
-        out[0], out[1], out[2], out[3], out[4], out[5], out[6], out[7] = ar, ai, bi, -br, -bi, br, ar, ai
+def exchanged(lanes, mask):
+    """out[j] = lanes[j ^ mask]."""
+    if mask & 1:
+        lanes = swapped(lanes, 1)
+    if mask & 2:
+        lanes = swapped(lanes, 2)
+    if mask & 4:
+        lanes = swapped(lanes, 4)
+    if mask & 8:
+        lanes = swapped(lanes, 8)
+    return lanes
 
 
 @compiled
 @no_type_check
-def multiply(x, y, out):
-    """The 2 x 2 product x y."""
-    for i in range(2):
-        for j in range(2):
-            real, imaginary = 0.0, 0.0
-            for k in range(2):
-                xr, xi = x[4 * i + 2 * k], x[4 * i + 2 * k + 1]
-                yr, yi = y[4 * k + 2 * j], y[4 * k + 2 * j + 1]
-                real += xr * yr - xi * yi
-                imaginary += xr * yi + xi * yr
-            out[4 * i + 2 * j], out[4 * i + 2 * j + 1] = real, imaginary
-
-
-@compiled
-@no_type_check
-def block_matrix(first, last, axis, sign, shift, t, out):
-    """The product of a block's steps, the first on the right; t of all steps."""
-    out[:] = 0.0
-    out[0] = out[6] = 1.0
-    each, product = np.empty(8), np.empty(8)
-    for s in range(first, last):
-        step_matrix(axis[s], sign[s], shift[s], t[s], each)
-        multiply(each, out, product)
-        out[:] = product
-
-
-@compiled
-@no_type_check
-def differs(first, last, each):
-    """Whether samples differ in any of these steps."""
-    for s in range(first, last):  # noqa: SIM110 - numba knows no generators
-        if each[s]:
-            return True
-    return False
-
-
-@compiled
-@no_type_check
-def block_matrices(first, last, axis, sign, shift, t, each, column, m, out):
-    """`block_matrix` of every sample, out (8, b); column (steps,) and m (8,) are scratch."""
-    for j in range(out.shape[1]):
-        for s in range(first, last):
-            column[s] = t[s, j if each[s] else 0]
-        block_matrix(first, last, axis, sign, shift, column, m)
-        out[:, j] = m
-
-
-@compiled
-@no_type_check
-def block_gradient(first, last, axis, sign, shift, t, environment, gradient):
-    """Adds 2 Re sum of environment * dU/dt to each step's gradient; environment_ab = sum conj(lambda_a) psi_b."""
-    each, before, product, generator, rest = np.empty(8), np.empty(8), np.empty(8), np.empty(8), np.empty(8)
-    after = np.empty((last - first + 1, 8))
-    after[last - first] = 0.0
-    after[last - first, 0] = after[last - first, 6] = 1.0
-    for s in range(last - 1, first - 1, -1):
-        step_matrix(axis[s], sign[s], shift[s], t[s], each)
-        multiply(after[s - first + 1], each, after[s - first])
-    before[:] = 0.0
-    before[0] = before[6] = 1.0
-    for s in range(first, last):
-        step_matrix(axis[s], sign[s], shift[s], t[s], each)
-        multiply(each, before, product)
-        before[:] = product
-        # dU/dt = after (i pi (shift + (1 - P) / 2)) before
-        half, p = np.pi * (shift[s] + 0.5), -np.pi * sign[s] / 2
-        generator[:] = 0.0
-        generator[1] = generator[7] = half
-        if axis[s] == 1:
-            generator[3] = generator[5] = p
-        elif axis[s] == 2:
-            generator[1] += p
-            generator[7] -= p
-        else:
-            generator[2], generator[4] = p, -p
-        multiply(generator, before, product)
-        multiply(after[s - first + 1], product, rest)
-        total = 0.0
-        for j in range(4):
-            total += rest[2 * j] * environment[2 * j] - rest[2 * j + 1] * environment[2 * j + 1]
-        gradient[s] += 2 * total
-
-
-@compiled
-@no_type_check
-def one(re, im, stride, m):
-    """A 2 x 2 matrix, the same for all samples, on flat arrays; stride is 2**bit times the batch."""
-    a, b, c, d, e, f, g, h = re.dtype.type(m[0]), re.dtype.type(m[1]), re.dtype.type(m[2]), re.dtype.type(m[3]), re.dtype.type(m[4]), re.dtype.type(m[5]), re.dtype.type(m[6]), re.dtype.type(m[7])  # fmt: skip
-    for start in range(0, len(re), 2 * stride):
-        xr, xi = re[start : start + stride], im[start : start + stride]
-        yr, yi = re[start + stride : start + 2 * stride], im[start + stride : start + 2 * stride]
-        for j in range(stride):
-            pr, pi, qr, qi = xr[j], xi[j], yr[j], yi[j]
-            xr[j] = a * pr - b * pi + c * qr - d * qi
-            xi[j] = a * pi + b * pr + c * qi + d * qr
-            yr[j] = e * pr - f * pi + g * qr - h * qi
-            yi[j] = e * pi + f * pr + g * qi + h * qr
-
-
-@compiled
-@no_type_check
-def one_each(re, im, half, m):
-    """A 2 x 2 matrix for each sample, m (8, b), on (2**n, b) arrays; half is 2**bit."""
-    n, b = re.shape
-    for start in range(0, n, 2 * half):
-        for i in range(start, start + half):
-            xr, xi, yr, yi = re[i], im[i], re[i + half], im[i + half]
-            for j in range(b):
-                pr, pi, qr, qi = xr[j], xi[j], yr[j], yi[j]
-                xr[j] = m[0, j] * pr - m[1, j] * pi + m[2, j] * qr - m[3, j] * qi
-                xi[j] = m[0, j] * pi + m[1, j] * pr + m[2, j] * qi + m[3, j] * qr
-                yr[j] = m[4, j] * pr - m[5, j] * pi + m[6, j] * qr - m[7, j] * qi
-                yi[j] = m[4, j] * pi + m[5, j] * pr + m[6, j] * qi + m[7, j] * qr
-
-
-@compiled
-@no_type_check
-def one_back(re, im, lre, lim, stride, m, environment):
-    """Undo a matrix on both states and gather its environment (8,)."""
-    a, b, c, d, e, f, g, h = re.dtype.type(m[0]), re.dtype.type(m[1]), re.dtype.type(m[2]), re.dtype.type(m[3]), re.dtype.type(m[4]), re.dtype.type(m[5]), re.dtype.type(m[6]), re.dtype.type(m[7])  # fmt: skip
-    for start in range(0, len(re), 2 * stride):
-        xr, xi = re[start : start + stride], im[start : start + stride]
-        yr, yi = re[start + stride : start + 2 * stride], im[start + stride : start + 2 * stride]
-        ur, ui = lre[start : start + stride], lim[start : start + stride]
-        vr, vi = lre[start + stride : start + 2 * stride], lim[start + stride : start + 2 * stride]
-        zero = re.dtype.type(0)
-        s0, s1, s2, s3, s4, s5, s6, s7 = zero, zero, zero, zero, zero, zero, zero, zero
-        for j in range(stride):
-            pr, pi, qr, qi = xr[j], xi[j], yr[j], yi[j]
-            kr, ki, lr, li = ur[j], ui[j], vr[j], vi[j]
-            wr = a * pr + b * pi + e * qr + f * qi
-            wi = a * pi - b * pr + e * qi - f * qr
-            zr = c * pr + d * pi + g * qr + h * qi
-            zi = c * pi - d * pr + g * qi - h * qr
-            xr[j], xi[j], yr[j], yi[j] = wr, wi, zr, zi
-            s0 += kr * wr + ki * wi
-            s1 += kr * wi - ki * wr
-            s2 += kr * zr + ki * zi
-            s3 += kr * zi - ki * zr
-            s4 += lr * wr + li * wi
-            s5 += lr * wi - li * wr
-            s6 += lr * zr + li * zi
-            s7 += lr * zi - li * zr
-            ur[j] = a * kr + b * ki + e * lr + f * li
-            ui[j] = a * ki - b * kr + e * li - f * lr
-            vr[j] = c * kr + d * ki + g * lr + h * li
-            vi[j] = c * ki - d * kr + g * li - h * lr
-        environment[0] += s0
-        environment[1] += s1
-        environment[2] += s2
-        environment[3] += s3
-        environment[4] += s4
-        environment[5] += s5
-        environment[6] += s6
-        environment[7] += s7
-
-
-@compiled
-@no_type_check
-def one_each_back(re, im, lre, lim, half, m, environment):
-    """Undo a matrix for each sample on both states; environment (8, b)."""
-    n, b = re.shape
-    for start in range(0, n, 2 * half):
-        for i in range(start, start + half):
-            xr, xi, yr, yi = re[i], im[i], re[i + half], im[i + half]
-            ur, ui, vr, vi = lre[i], lim[i], lre[i + half], lim[i + half]
-            for j in range(b):
-                a, b_, c, d, e, f, g, h = m[0, j], m[1, j], m[2, j], m[3, j], m[4, j], m[5, j], m[6, j], m[7, j]
-                pr, pi, qr, qi = xr[j], xi[j], yr[j], yi[j]
-                kr, ki, lr, li = ur[j], ui[j], vr[j], vi[j]
-                wr = a * pr + b_ * pi + e * qr + f * qi
-                wi = a * pi - b_ * pr + e * qi - f * qr
-                zr = c * pr + d * pi + g * qr + h * qi
-                zi = c * pi - d * pr + g * qi - h * qr
-                xr[j], xi[j], yr[j], yi[j] = wr, wi, zr, zi
-                environment[0, j] += kr * wr + ki * wi
-                environment[1, j] += kr * wi - ki * wr
-                environment[2, j] += kr * zr + ki * zi
-                environment[3, j] += kr * zi - ki * zr
-                environment[4, j] += lr * wr + li * wi
-                environment[5, j] += lr * wi - li * wr
-                environment[6, j] += lr * zr + li * zi
-                environment[7, j] += lr * zi - li * zr
-                ur[j] = a * kr + b_ * ki + e * lr + f * li
-                ui[j] = a * ki - b_ * kr + e * li - f * lr
-                vr[j] = c * kr + d * ki + g * lr + h * li
-                vi[j] = c * ki - d * kr + g * li - h * lr
-
-
-@compiled
-@no_type_check
-def gather(re, im, index, out_re, out_im):
-    """Rows in another order: out[k] = in[index[k]]."""
-    for k in range(len(index)):
-        out_re[k] = re[index[k]]
-        out_im[k] = im[index[k]]
-
-
-@compiled
-@no_type_check
-def scatter(re, im, index, out_re, out_im):
-    """The inverse: out[index[k]] = in[k]."""
-    for k in range(len(index)):
-        out_re[index[k]] = re[k]
-        out_im[index[k]] = im[k]
-
-
-@compiled
-@no_type_check
-def odd(k):
-    """Whether k has an odd number of ones."""
-    k ^= k >> 32
-    k ^= k >> 16
-    k ^= k >> 8
-    k ^= k >> 4
-    k ^= k >> 2
-    k ^= k >> 1
-    return k & 1
-
-
-@compiled
-@no_type_check
-def phase(re, im, first, last, z, sign, shift, controls, values, t, each, inverse):
-    """exp(i pi sum t (shift + [P = -1])) of diagonal steps; t (steps, b), or (steps, 1) where all samples share it."""
-    n, b = re.shape
-    turn = -np.pi if inverse else np.pi
-    factor = np.empty(last - first)
-    for k in range(n):
-        some = False
-        for s in range(first, last):
-            held = (k & controls[s]) == values[s]
-            minus = odd(k & z[s]) == (sign[s] > 0)
-            factor[s - first] = turn * (shift[s] + minus) if held else 0.0
-            some |= factor[s - first] != 0.0
-        if not some:
-            continue
-        xr, xi = re[k], im[k]
-        if each:
-            for j in range(b):
-                angle = 0.0
-                for s in range(first, last):
-                    angle += factor[s - first] * t[s, j]
-                c, d = re.dtype.type(np.cos(angle)), re.dtype.type(np.sin(angle))
-                xr[j], xi[j] = xr[j] * c - xi[j] * d, xr[j] * d + xi[j] * c
-        else:
-            angle = 0.0
-            for s in range(first, last):
-                angle += factor[s - first] * t[s, 0]
-            c, d = re.dtype.type(np.cos(angle)), re.dtype.type(np.sin(angle))
-            for j in range(b):
-                xr[j], xi[j] = xr[j] * c - xi[j] * d, xr[j] * d + xi[j] * c
-
-
-@compiled
-@no_type_check
-def phase_gradient(re, im, lre, lim, first, last, z, sign, shift, controls, values, each, gradient):
-    """Adds -2 pi Im sum conj(lambda) (shift + [P = -1]) psi of each diagonal step; all of them commute with the phase."""
-    n, b = re.shape
-    for k in range(n):
-        xr, xi, ur, ui = re[k], im[k], lre[k], lim[k]
-        if each:
-            for s in range(first, last):
-                if (k & controls[s]) == values[s]:
-                    factor = -2 * np.pi * (shift[s] + (odd(k & z[s]) == (sign[s] > 0)))
-                    if factor != 0.0:
-                        row = gradient[s]
-                        for j in range(b):
-                            row[j] += factor * (ur[j] * xi[j] - ui[j] * xr[j])
-        else:
-            total = 0.0
-            for j in range(b):
-                total += ur[j] * xi[j] - ui[j] * xr[j]
-            for s in range(first, last):
-                if (k & controls[s]) == values[s]:
-                    gradient[s, 0] += -2 * np.pi * (shift[s] + (odd(k & z[s]) == (sign[s] > 0))) * total
-
-
-@compiled
-@no_type_check
-def string_factor(k, z, ys):
-    """(-i)**ys (-1)**popcount(k & z): real and imaginary part."""
-    s = 1.0 - 2.0 * odd(k & z)
-    y = ys & 3
-    return (s, 0.0) if y == 0 else (0.0, -s) if y == 1 else (-s, 0.0) if y == 2 else (0.0, s)
-
-
-@compiled
-@no_type_check
-def pair(re, im, x, z, ys, sign, shift, controls, values, t, each, inverse):
-    """A power of a Pauli string with x != 0, controlled; t (b,), or (1,) where all samples share it."""
-    n, b = re.shape
-    top = 1
-    while top << 1 <= x:
-        top <<= 1
-    ar, ai, br, bi = np.empty(b, re.dtype), np.empty(b, re.dtype), np.empty(b, re.dtype), np.empty(b, re.dtype)
-    for j in range(b):
-        v = t[j if each else 0] * (-1.0 if inverse else 1.0)
-        er, ei = np.cos(np.pi * v), np.sin(np.pi * v)
-        pr, pi = np.cos(np.pi * shift * v), np.sin(np.pi * shift * v)
-        ar[j], ai[j] = (1 + er) / 2 * pr - ei / 2 * pi, (1 + er) / 2 * pi + ei / 2 * pr
-        br[j] = sign * ((1 - er) / 2 * pr + ei / 2 * pi)
-        bi[j] = sign * ((1 - er) / 2 * pi - ei / 2 * pr)
-    for k in range(n):
-        if k & top or (k & controls) != values:
-            continue
-        i = k ^ x
-        # from i to k and from k to i: the two are conjugate, as P is Hermitian
-        fr, fi = string_factor(k, z, ys)
-        fr, fi = re.dtype.type(fr), re.dtype.type(fi)
-        xr, xi, yr, yi = re[k], im[k], re[i], im[i]
-        for j in range(b):
-            pr, pi, qr, qi = xr[j], xi[j], yr[j], yi[j]
-            gr, gi = fr * qr - fi * qi, fr * qi + fi * qr
-            hr, hi = fr * pr + fi * pi, fr * pi - fi * pr
-            xr[j] = ar[j] * pr - ai[j] * pi + br[j] * gr - bi[j] * gi
-            xi[j] = ar[j] * pi + ai[j] * pr + br[j] * gi + bi[j] * gr
-            yr[j] = ar[j] * qr - ai[j] * qi + br[j] * hr - bi[j] * hi
-            yi[j] = ar[j] * qi + ai[j] * qr + br[j] * hi + bi[j] * hr
-
-
-@compiled
-@no_type_check
-def pair_gradient(re, im, lre, lim, x, z, ys, sign, shift, controls, values, each, gradient):
-    """Adds -2 pi Im sum conj(lambda) ((shift + 1/2) - P / 2) psi on the controlled states."""
-    n, b = re.shape
-    for k in range(n):
-        if (k & controls) != values:
-            continue
-        fr, fi = string_factor(k, z, ys)
-        fr, fi = re.dtype.type(-0.5 * sign * fr), re.dtype.type(-0.5 * sign * fi)
-        half = re.dtype.type(shift + 0.5)
-        xr, xi, yr, yi, ur, ui = re[k], im[k], re[k ^ x], im[k ^ x], lre[k], lim[k]
-        if each:
-            for j in range(b):
-                gr = half * xr[j] + fr * yr[j] - fi * yi[j]
-                gi = half * xi[j] + fr * yi[j] + fi * yr[j]
-                gradient[j] += -2 * np.pi * (ur[j] * gi - ui[j] * gr)
-        else:
-            total = 0.0
-            for j in range(b):
-                gr = half * xr[j] + fr * yr[j] - fi * yi[j]
-                gi = half * xi[j] + fr * yi[j] + fi * yr[j]
-                total += ur[j] * gi - ui[j] * gr
-            gradient[0] += -2 * np.pi * total
-
-
-@compiled
-@no_type_check
-def forward(re, im, spare_re, spare_im, code, permutation, table, t, each):
-    """All instructions; the state ends in `re`, `im` or, if True is returned, in the spare arrays.
-
-    code: rows (kind, bit, first step, last step, row of `permutation`). table: (axis, sign, shift, x, z, ys, controls,
-    values) of the steps, in the order of the instructions. t (steps, b); each (steps,): whether samples differ in it.
-    """
-    axis, sign, shift, x, z, ys, controls, values = table
-    b = re.shape[1]
-    swapped = False
-    m, many, column = np.empty(8), np.empty((8, b), re.dtype), np.empty(len(each))
-    for i in range(len(code)):
-        kind, bit, first, last, row = code[i]
-        here_re, here_im = (spare_re, spare_im) if swapped else (re, im)
-        if kind == ONE:
-            if differs(first, last, each):
-                block_matrices(first, last, axis, sign, shift, t, each, column, m, many)
-                one_each(here_re, here_im, 1 << bit, many)
+def rotate(re, im, x, z, ys, c, s, signs):
+    """exp(i theta P), P[k, k ^ x] = (-i)**ys (-1)**odd(k & z), x != 0; c and s are cos and sin theta."""
+    low, high, zh = x & 15, x & -16, z & -16
+    s = s * load(signs, (z & 15) * LANES)
+    s = either(ys & 2, -s, s)
+    minus = -s
+    if high == 0:
+        for p in range(0, len(re), LANES):
+            w = either(odd(p & zh), minus, s)
+            xr, xi = load(re, p), load(im, p)
+            yr, yi = exchanged(xr, low), exchanged(xi, low)
+            if ys & 1:
+                store(re, p, c * xr + w * yr)
+                store(im, p, c * xi + w * yi)
             else:
-                block_matrix(first, last, axis, sign, shift, t[:, 0], m)
-                one(here_re.reshape(-1), here_im.reshape(-1), (1 << bit) * b, m)
-        elif kind == PERMUTE:
-            there_re, there_im = (re, im) if swapped else (spare_re, spare_im)
-            gather(here_re, here_im, permutation[row], there_re, there_im)
-            swapped = not swapped
-        elif kind == PHASE:
-            phase(here_re, here_im, first, last, z, sign, shift, controls, values, t, differs(first, last, each), False)
-        else:
-            s = first
-            pair(here_re, here_im, x[s], z[s], ys[s], sign[s], shift[s], controls[s], values[s], t[s], each[s], False)
-    return swapped
-
-
-@compiled
-@no_type_check
-def backward(re, im, lre, lim, spare, code, permutation, table, t, each, gradient):
-    """Undo all instructions on both states; gradient (steps, b), in column 0 where samples share a parameter."""
-    axis, sign, shift, x, z, ys, controls, values = table
-    b = re.shape[1]
-    m, many, column = np.empty(8), np.empty((8, b), re.dtype), np.empty(len(each))
-    environment, own = np.empty(8), np.empty(len(each))
-    environments = np.empty((8, b), re.dtype)
-    for i in range(len(code) - 1, -1, -1):
-        kind, bit, first, last, row = code[i]
-        if kind == ONE:
-            if differs(first, last, each):
-                block_matrices(first, last, axis, sign, shift, t, each, column, m, many)
-                environments[:] = 0
-                one_each_back(re, im, lre, lim, 1 << bit, many, environments)
-                for j in range(b):
-                    for s in range(first, last):
-                        column[s] = t[s, j if each[s] else 0]
-                        own[s] = 0.0
-                    environment[:] = environments[:, j]
-                    block_gradient(first, last, axis, sign, shift, column, environment, own)
-                    for s in range(first, last):
-                        gradient[s, j if each[s] else 0] += own[s]
-            else:
-                block_matrix(first, last, axis, sign, shift, t[:, 0], m)
-                environment[:] = 0.0
-                one_back(
-                    re.reshape(-1), im.reshape(-1), lre.reshape(-1), lim.reshape(-1), (1 << bit) * b, m, environment
-                )
-                for s in range(first, last):
-                    own[s] = 0.0
-                block_gradient(first, last, axis, sign, shift, t[:, 0], environment, own)
-                for s in range(first, last):
-                    gradient[s, 0] += own[s]
-        elif kind == PERMUTE:
-            scatter(re, im, permutation[row], spare[0], spare[1])
-            re[:], im[:] = spare[0], spare[1]
-            scatter(lre, lim, permutation[row], spare[0], spare[1])
-            lre[:], lim[:] = spare[0], spare[1]
-        elif kind == PHASE:
-            differ = differs(first, last, each)
-            phase_gradient(re, im, lre, lim, first, last, z, sign, shift, controls, values, differ, gradient)
-            phase(re, im, first, last, z, sign, shift, controls, values, t, differ, True)
-            phase(lre, lim, first, last, z, sign, shift, controls, values, t, differ, True)
-        else:
-            s = first
-            pair_gradient(
-                re, im, lre, lim, x[s], z[s], ys[s], sign[s], shift[s], controls[s], values[s], each[s], gradient[s]
-            )
-            pair(re, im, x[s], z[s], ys[s], sign[s], shift[s], controls[s], values[s], t[s], each[s], True)
-            pair(lre, lim, x[s], z[s], ys[s], sign[s], shift[s], controls[s], values[s], t[s], each[s], True)
-
-
-@compiled
-@no_type_check
-def probabilities(re, im, out):
-    for k in range(re.shape[0]):
-        for j in range(re.shape[1]):
-            out[k, j] = re[k, j] * re[k, j] + im[k, j] * im[k, j]
-
-
-@compiled
-@no_type_check
-def expect(re, im, scratch, x, z, ys, single, out):
-    """out (terms, b): <P> of each string. single: the bit of strings that are one Z, else -1."""
-    n, b = re.shape
-    out[:] = 0
-    folded = False
-    for i in range(len(x)):
-        if x[i]:
-            for k in range(n):
-                fr, fi = string_factor(k, z[i], ys[i])
-                yr, yi = re[k ^ x[i]], im[k ^ x[i]]
-                for j in range(b):
-                    gr, gi = fr * yr[j] - fi * yi[j], fr * yi[j] + fi * yr[j]
-                    out[i, j] += re[k, j] * gr + im[k, j] * gi
-        elif single[i] < 0:
-            for k in range(n):
-                s = 1.0 - 2.0 * odd(k & z[i])
-                for j in range(b):
-                    out[i, j] += s * (re[k, j] * re[k, j] + im[k, j] * im[k, j])
-        else:
-            folded = True
-    if not folded:
+                store(re, p, c * xr - w * yi)
+                store(im, p, c * xi + w * yr)
         return
-    probabilities(re, im, scratch)
-    half, bit = n >> 1, 0
-    while 1 << (bit + 1) < n:
-        bit += 1
-    difference = np.empty(b, scratch.dtype)
-    while half:
-        difference[:] = 0
-        for k in range(half):
-            low, high = scratch[k], scratch[k + half]
-            for j in range(b):
-                difference[j] += low[j] - high[j]
-                low[j] += high[j]
-        for i in range(len(x)):
-            if single[i] == bit:
-                out[i] = difference
-        half >>= 1
-        bit -= 1
+    top = LANES
+    while top << 1 <= high:
+        top <<= 1
+    both = odd(high & zh)
+    for start in range(0, len(re), 2 * top):
+        for p in range(start, start + top, LANES):
+            o, e = p ^ high, odd(p & zh)
+            w, v = either(e, minus, s), either(e ^ both, minus, s)
+            xr, xi, yr, yi = load(re, p), load(im, p), load(re, o), load(im, o)
+            if low:
+                tr, ti, ur, ui = exchanged(xr, low), exchanged(xi, low), exchanged(yr, low), exchanged(yi, low)
+            else:
+                tr, ti, ur, ui = xr, xi, yr, yi
+            if ys & 1:
+                store(re, p, c * xr + w * ur)
+                store(im, p, c * xi + w * ui)
+                store(re, o, c * yr + v * tr)
+                store(im, o, c * yi + v * ti)
+            else:
+                store(re, p, c * xr - w * ui)
+                store(im, p, c * xi + w * ur)
+                store(re, o, c * yr - v * ti)
+                store(im, o, c * yi + v * tr)
 
 
 @compiled
 @no_type_check
-def observe(re, im, scratch, x, z, ys, single, weight, out_re, out_im):
-    """lambda = sum of weight P psi; weight (terms, b)."""
-    n, b = re.shape
-    total = np.zeros((1, b), re.dtype)
-    for i in range(len(x)):
-        if single[i] >= 0:
-            total[0] += weight[i].astype(re.dtype)
-    scratch[0] = total[0]
-    size, bit = 1, 0
-    while size < n:
-        twice = np.zeros(b, re.dtype)
-        for i in range(len(x)):
-            if single[i] == bit:
-                twice += (2 * weight[i]).astype(re.dtype)
-        for k in range(size):
-            low, high = scratch[k], scratch[k + size]
-            for j in range(b):
-                high[j] = low[j] - twice[j]
-        size <<= 1
-        bit += 1
-    for k in range(n):
-        for j in range(b):
-            out_re[k, j] = scratch[k, j] * re[k, j]
-            out_im[k, j] = scratch[k, j] * im[k, j]
-    for i in range(len(x)):
-        if single[i] >= 0:
+def rotation_gradient(re, im, lre, lim, x, z, ys, signs):
+    """Im <lambda|P|psi> in lanes."""
+    low, high, zh = x & 15, x & -16, z & -16
+    plus = load(signs, (z & 15) * LANES)
+    plus = either((ys ^ (ys >> 1)) & 1, -plus, plus)
+    minus = -plus
+    g = plus - plus
+    for p in range(0, len(re), LANES):
+        o = p ^ high
+        yr, yi, ur, ui = exchanged(load(re, o), low), exchanged(load(im, o), low), load(lre, p), load(lim, p)
+        w = either(odd(p & zh), minus, plus)
+        g = g + w * (ur * yr + ui * yi) if ys & 1 else g + w * (ur * yi - ui * yr)
+    return g
+
+
+@compiled
+@no_type_check
+def turning(entries, first, last, cos, sin):
+    """(a, b) of the product [[a, b], [-b*, a*]] of exp(i theta P), the first on the right; in lanes, real and imaginary.
+
+    entries: rows (axis, -, slot), axis 1 X, 2 Z, 3 Y.
+    """
+    ar = load(cos, 0)
+    ar = ar - ar
+    ai, br, bi = ar, ar, ar
+    ar = ar + splat(cos.dtype.type(1))
+    for e in range(first, last):
+        axis, at = entries[e, 0], entries[e, 2] * LANES
+        c, s = load(cos, at), load(sin, at)
+        if axis == 1:
+            ar, ai, br, bi = c * ar - s * bi, c * ai - s * br, c * br + s * ai, c * bi + s * ar
+        elif axis == 2:
+            ar, ai, br, bi = c * ar - s * ai, c * ai + s * ar, c * br - s * bi, c * bi + s * br
+        else:
+            ar, ai, br, bi = c * ar - s * br, c * ai + s * bi, c * br + s * ar, c * bi - s * ai
+    return ar, ai, br, bi
+
+
+@compiled
+@no_type_check
+def turn(re, im, bit, ar, ai, br, bi, signs):
+    """[[a, b], [-b*, a*]] on a bit."""
+    if bit < 4:
+        sign = load(signs, (1 << bit) * LANES)
+        ai, br, one = ai * sign, br * sign, 1 << bit
+        for p in range(0, len(re), LANES):
+            xr, xi = load(re, p), load(im, p)
+            yr, yi = exchanged(xr, one), exchanged(xi, one)
+            store(re, p, ar * xr - ai * xi + br * yr - bi * yi)
+            store(im, p, ar * xi + ai * xr + br * yi + bi * yr)
+        return
+    half = 1 << bit
+    for start in range(0, len(re), 2 * half):
+        for p in range(start, start + half, LANES):
+            o = p + half
+            xr, xi, yr, yi = load(re, p), load(im, p), load(re, o), load(im, o)
+            store(re, p, ar * xr - ai * xi + br * yr - bi * yi)
+            store(im, p, ar * xi + ai * xr + br * yi + bi * yr)
+            store(re, o, ar * yr + ai * yi - br * xr - bi * xi)
+            store(im, o, ar * yi - ai * yr - br * xi + bi * xr)
+
+
+@compiled
+@no_type_check
+def turn_gradient(re, im, lre, lim, bit, signs):
+    """Im <lambda|P|psi> for P = X, Y, Z on a bit, in lanes."""
+    gx = load(signs, 0)
+    gx = gx - gx
+    gy, gz = gx, gx
+    if bit < 4:
+        sign, one = load(signs, (1 << bit) * LANES), 1 << bit
+        for p in range(0, len(re), LANES):
+            xr, xi, ur, ui = load(re, p), load(im, p), load(lre, p), load(lim, p)
+            yr, yi = exchanged(xr, one), exchanged(xi, one)
+            gx = gx + (ur * yi - ui * yr)
+            gy = gy - (ur * yr + ui * yi)
+            gz = gz + (ur * xi - ui * xr)
+        return gx, gy * sign, gz * sign
+    half = 1 << bit
+    for start in range(0, len(re), 2 * half):
+        for p in range(start, start + half, LANES):
+            o = p + half
+            xr, xi, ur, ui = load(re, p), load(im, p), load(lre, p), load(lim, p)
+            yr, yi, vr, vi = load(re, o), load(im, o), load(lre, o), load(lim, o)
+            gx = gx + (ur * yi - ui * yr) + (vr * xi - vi * xr)
+            gy = gy + (vr * xr + vi * xi) - (ur * yr + ui * yi)
+            gz = gz + (ur * xi - ui * xr) - (vr * yi - vi * yr)
+    return gx, gy, gz
+
+
+@compiled
+@no_type_check
+def spread(entries, first, last, cos, sin, gx, gy, gz, gradient):
+    """Adds to the gradient of each rotation of a run, given Im <lambda|X, Y, Z|psi> after all of them."""
+    two = splat(cos.dtype.type(2))
+    for e in range(last - 1, first - 1, -1):
+        axis, at = entries[e, 0], entries[e, 2] * LANES
+        g = gx if axis == 1 else gz if axis == 2 else gy
+        store(gradient, at, load(gradient, at) + g)
+        c, s = load(cos, at), load(sin, at)
+        c, s = c * c - s * s, two * c * s
+        if axis == 1:
+            gy, gz = c * gy - s * gz, c * gz + s * gy
+        elif axis == 2:
+            gx, gy = c * gx - s * gy, c * gy + s * gx
+        else:
+            gz, gx = c * gz - s * gx, c * gx + s * gz
+
+
+@compiled
+@no_type_check
+def phases(tre, tim, size, entries, first, last, base, cos, sin, signs):
+    """exp(i sum of theta (-1)**odd(k & z)) for all k of a tile, by doubling.
+
+    entries: rows (z within the tile, ascending; z outside, where the tile's index is `base`; slot).
+    """
+    zero = load(cos, 0)
+    zero = zero - zero
+    one = zero + splat(cos.dtype.type(1))
+    r, i, e = one, zero, first
+    while e < last and entries[e, 0] < LANES:
+        at = entries[e, 2] * LANES
+        c, s = load(cos, at), load(sin, at) * load(signs, entries[e, 0] * LANES)
+        s = either(odd(base & entries[e, 1]), -s, s)
+        r, i = r * c - i * s, r * s + i * c
+        e += 1
+    store(tre, 0, r)
+    store(tim, 0, i)
+    half = LANES
+    while half < size:
+        kr, ki = one, zero
+        while e < last and entries[e, 0] < half + LANES:
+            at = entries[e, 2] * LANES
+            c, s = load(cos, at), load(sin, at) * load(signs, (entries[e, 0] & 15) * LANES)
+            s = either(odd(base & entries[e, 1]), -s, s)
+            kr, ki = kr * c - ki * s, kr * s + ki * c
+            e += 1
+        stop = e
+        while stop < last and entries[stop, 0] < 2 * half:
+            stop += 1
+        for p in range(0, half, LANES):
+            fr, fi = kr, ki
+            for m in range(e, stop):
+                at = entries[m, 2] * LANES
+                c, s = load(cos, at), load(sin, at) * load(signs, (entries[m, 0] & 15) * LANES)
+                s = either(odd(base & entries[m, 1]) ^ odd(p & entries[m, 0]), -s, s)
+                fr, fi = fr * c - fi * s, fr * s + fi * c
+            xr, xi = load(tre, p), load(tim, p)
+            store(tre, p, xr * fr - xi * fi)
+            store(tim, p, xr * fi + xi * fr)
+            store(tre, p + half, xr * fr + xi * fi)
+            store(tim, p + half, xi * fr - xr * fi)
+        e = stop
+        half *= 2
+
+
+@compiled
+@no_type_check
+def multiply(re, im, tre, tim):
+    """By a diagonal."""
+    for p in range(0, len(re), LANES):
+        xr, xi, c, s = load(re, p), load(im, p), load(tre, p), load(tim, p)
+        store(re, p, xr * c - xi * s)
+        store(im, p, xr * s + xi * c)
+
+
+@compiled
+@no_type_check
+def divide(re, im, tre, tim):
+    """By a diagonal of phases."""
+    for p in range(0, len(re), LANES):
+        xr, xi, c, s = load(re, p), load(im, p), load(tre, p), load(tim, p)
+        store(re, p, xr * c + xi * s)
+        store(im, p, xi * c - xr * s)
+
+
+@compiled
+@no_type_check
+def overlap(re, im, lre, lim, out):
+    """out[k] = Im conj(lambda[k]) psi[k]."""
+    for p in range(0, len(re), LANES):
+        store(out, p, load(lre, p) * load(im, p) - load(lim, p) * load(re, p))
+
+
+@compiled
+@no_type_check
+def fold(w, entries, first, last, base, signs, out):
+    """Adds the sum of (-1)**odd(k & z) w[k] to the slot of each entry, in lanes; w is used up. Entries as in `phases`."""
+    e, half = last - 1, len(w) >> 1
+    while half >= LANES and e >= first:
+        while e >= first and entries[e, 0] >= half:
+            rest = (entries[e, 0] ^ half) & -16
+            found = load(w, 0)
+            found = found - found
+            if rest:
+                for p in range(0, half, LANES):
+                    d = load(w, p) - load(w, p + half)
+                    found = found + either(odd(p & rest), -d, d)
+            else:
+                for p in range(0, half, LANES):
+                    found = found + (load(w, p) - load(w, p + half))
+            at = entries[e, 2] * LANES
+            found = found * load(signs, (entries[e, 0] & 15) * LANES)
+            store(out, at, load(out, at) + either(odd(base & entries[e, 1]), -found, found))
+            e -= 1
+        for p in range(0, half, LANES):
+            store(w, p, load(w, p) + load(w, p + half))
+        half >>= 1
+    while e >= first:
+        at = entries[e, 2] * LANES
+        found = load(w, 0) * load(signs, entries[e, 0] * LANES)
+        store(out, at, load(out, at) + either(odd(base & entries[e, 1]), -found, found))
+        e -= 1
+
+
+@compiled
+@no_type_check
+def unfold(w, entries, first, last, weight, signs):
+    """w[k] = sum of weight (-1)**odd(k & z), by doubling."""
+    found, e = load(weight, 0), first
+    found = found - found
+    while e < last and entries[e, 0] < LANES:
+        found = found + load(weight, entries[e, 2] * LANES) * load(signs, entries[e, 0] * LANES)
+        e += 1
+    store(w, 0, found)
+    half = LANES
+    while half < len(w):
+        stop = e
+        while stop < last and entries[stop, 0] < 2 * half:
+            stop += 1
+        for p in range(0, half, LANES):
+            more = found - found
+            for m in range(e, stop):
+                d = load(weight, entries[m, 2] * LANES) * load(signs, (entries[m, 0] & 15) * LANES)
+                more = more + either(odd(p & entries[m, 0]), -d, d)
+            old = load(w, p)
+            store(w, p, old + more)
+            store(w, p + half, old - more)
+        e = stop
+        half *= 2
+
+
+@compiled
+@no_type_check
+def gather(re, im, index, rows, out_re, out_im):
+    """out[k] = in[index[k]], of rows of lanes or of single amplitudes."""
+    if rows:
+        for k in range(len(index)):
+            p, o = k * LANES, np.intp(index[k]) * LANES
+            store(out_re, p, load(re, o))
+            store(out_im, p, load(im, o))
+    else:
+        for k in range(len(index)):
+            out_re[k] = re[index[k]]
+            out_im[k] = im[index[k]]
+
+
+@compiled
+@no_type_check
+def scatter(re, im, index, rows, out_re, out_im):
+    """The inverse: out[index[k]] = in[k]."""
+    if rows:
+        for k in range(len(index)):
+            p, o = k * LANES, np.intp(index[k]) * LANES
+            store(out_re, o, load(re, p))
+            store(out_im, o, load(im, p))
+    else:
+        for k in range(len(index)):
+            out_re[index[k]] = re[k]
+            out_im[index[k]] = im[k]
+
+
+@compiled
+@no_type_check
+def deposit(number, bits, first, last):
+    """The bits of a number at other places."""
+    out = 0
+    for j in range(first, last):
+        out |= (number >> (j - first) & 1) << bits[j]
+    return out
+
+
+@compiled
+@no_type_check
+def fetch(array, tile, base, contiguous, bits, first, last):
+    """A tile's rows from the state."""
+    row = 1 << contiguous
+    for r in range(1 << (last - first)):
+        o = base | deposit(r, bits, first, last)
+        for p in range(0, row, LANES):
+            store(tile, r * row + p, load(array, o + p))
+
+
+@compiled
+@no_type_check
+def put(array, tile, base, contiguous, bits, first, last):
+    """And back."""
+    row = 1 << contiguous
+    for r in range(1 << (last - first)):
+        o = base | deposit(r, bits, first, last)
+        for p in range(0, row, LANES):
+            store(array, o + p, load(tile, r * row + p))
+
+
+@compiled
+@no_type_check
+def apply(re, im, tre, tim, base, code, first, last, entries, cos, sin, signs):
+    """Instructions on a tile."""
+    for i in range(first, last):
+        kind, a, b, x, z, outer, ys = code[i]
+        if kind == ROTATE:
+            s = load(sin, a * LANES)
+            rotate(re, im, x, z, ys, load(cos, a * LANES), either(odd(base & outer), -s, s), signs)
+        elif kind == TURN:
+            ar, ai, br, bi = turning(entries, a, b, cos, sin)
+            turn(re, im, x, ar, ai, br, bi, signs)
+        else:
+            phases(tre, tim, len(re), entries, a, b, base, cos, sin, signs)
+            multiply(re, im, tre, tim)
+
+
+@compiled
+@no_type_check
+def undo(re, im, lre, lim, tre, tim, base, code, first, last, entries, cos, sin, signs, wanted, gradient):
+    """Instructions undone on both tiles; adds Im <lambda|P|psi> to the gradient of each slot."""
+    for i in range(last - 1, first - 1, -1):
+        kind, a, b, x, z, outer, ys = code[i]
+        if kind == ROTATE:
+            at = a * LANES
+            s, c, minus = load(sin, at), load(cos, at), odd(base & outer)
+            if wanted[i]:
+                g = rotation_gradient(re, im, lre, lim, x, z, ys, signs)
+                store(gradient, at, load(gradient, at) + either(minus, -g, g))
+            s = either(minus, s, -s)
+            rotate(re, im, x, z, ys, c, s, signs)
+            rotate(lre, lim, x, z, ys, c, s, signs)
+        elif kind == TURN:
+            ar, ai, br, bi = turning(entries, a, b, cos, sin)
+            if wanted[i]:
+                gx, gy, gz = turn_gradient(re, im, lre, lim, x, signs)
+                spread(entries, a, b, cos, sin, gx, gy, gz, gradient)
+            turn(re, im, x, ar, -ai, -br, -bi, signs)
+            turn(lre, lim, x, ar, -ai, -br, -bi, signs)
+        else:
+            if wanted[i]:
+                overlap(re, im, lre, lim, tre)
+                fold(tre, entries, a, b, base, signs, gradient)
+            phases(tre, tim, len(re), entries, a, b, base, cos, sin, signs)
+            divide(re, im, tre, tim)
+            divide(lre, lim, tre, tim)
+
+
+@compiled
+@no_type_check
+def begin(re, im, bits, rows, start, entries, cos, sin, first):
+    """The product state of the first rotations on each bit; first (bits, 4, LANES) gets U|0> of each."""
+    for q in range(bits):
+        ar, ai, br, bi = turning(entries, start[q, 0], start[q, 1], cos, sin)
+        at = 4 * LANES * q
+        store(first, at, ar)
+        store(first, at + LANES, ai)
+        store(first, at + 2 * LANES, -br)
+        store(first, at + 3 * LANES, bi)
+    re[0:LANES] = 1
+    im[0:LANES] = 0
+    if not rows:
+        for j in range(LANES):
+            r, i = re.dtype.type(1), re.dtype.type(0)
+            for q in range(4):
+                at = 4 * LANES * q + 2 * LANES * (j >> q & 1)
+                r, i = r * first[at] - i * first[at + LANES], r * first[at + LANES] + i * first[at]
+            re[j], im[j] = r, i
+    size = LANES
+    for q in range(4, bits):
+        at = 4 * LANES * q
+        ar, ai, br, bi = (
+            load(first, at),
+            load(first, at + LANES),
+            load(first, at + 2 * LANES),
+            load(first, at + 3 * LANES),
+        )
+        for p in range(0, size, LANES):
+            xr, xi = load(re, p), load(im, p)
+            store(re, p, ar * xr - ai * xi)
+            store(im, p, ar * xi + ai * xr)
+            store(re, p + size, br * xr - bi * xi)
+            store(im, p + size, br * xi + bi * xr)
+        size *= 2
+
+
+@compiled
+@no_type_check
+def begin_gradient(lre, lim, tre, tim, bits, rows, start, entries, cos, sin, first, gradient):
+    """Adds the gradients of the first rotations; lambda is contracted bit by bit and used up.
+
+    tre, tim get at [2**q, 2**(q + 1)) the product state of the bits below q.
+    """
+    one = splat(cos.dtype.type(1))
+    size = LANES
+    if rows:
+        store(tre, size, one)
+        store(tim, size, one - one)
+    elif bits > 4:
+        for j in range(LANES):
+            r, i = tre.dtype.type(1), tre.dtype.type(0)
+            for q in range(4):
+                at = 4 * LANES * q + 2 * LANES * (j >> q & 1)
+                r, i = r * first[at] - i * first[at + LANES], r * first[at + LANES] + i * first[at]
+            tre[size + j], tim[size + j] = r, i
+    for q in range(4, bits - 1):
+        at = 4 * LANES * q
+        ar, ai, br, bi = (
+            load(first, at),
+            load(first, at + LANES),
+            load(first, at + 2 * LANES),
+            load(first, at + 3 * LANES),
+        )
+        for p in range(0, size, LANES):
+            xr, xi = load(tre, size + p), load(tim, size + p)
+            store(tre, 2 * size + p, ar * xr - ai * xi)
+            store(tim, 2 * size + p, ar * xi + ai * xr)
+            store(tre, 3 * size + p, br * xr - bi * xi)
+            store(tim, 3 * size + p, br * xi + bi * xr)
+        size *= 2
+    for q in range(bits - 1, 3, -1):
+        at = 4 * LANES * q
+        ar, ai, br, bi = (
+            load(first, at),
+            load(first, at + LANES),
+            load(first, at + 2 * LANES),
+            load(first, at + 3 * LANES),
+        )
+        ur, ui, vr, vi = one - one, one - one, one - one, one - one
+        for p in range(0, size, LANES):
+            xr, xi, yr, yi = load(lre, p), load(lim, p), load(lre, p + size), load(lim, p + size)
+            tr, ti = load(tre, size + p), load(tim, size + p)
+            ur, ui = ur + (tr * xr + ti * xi), ui + (tr * xi - ti * xr)
+            vr, vi = vr + (tr * yr + ti * yi), vi + (tr * yi - ti * yr)
+            store(lre, p, ar * xr + ai * xi + br * yr + bi * yi)
+            store(lim, p, ar * xi - ai * xr + br * yi - bi * yr)
+        gx = (ur * bi - ui * br) + (vr * ai - vi * ar)
+        gy = (vr * ar + vi * ai) - (ur * br + ui * bi)
+        gz = (ur * ai - ui * ar) - (vr * bi - vi * br)
+        spread(entries, start[q, 0], start[q, 1], cos, sin, gx, gy, gz, gradient)
+        size >>= 1
+    if rows:
+        return
+    for q in range(4):  # what is left is one amplitude in each lane, contracted with all but one of four bits
+        at = 4 * LANES * q
+        u = np.zeros(4, lre.dtype)
+        for j in range(LANES):
+            r, i = lre[j], lim[j]
+            for other in range(4):
+                if other != q:
+                    o = 4 * LANES * other + 2 * LANES * (j >> other & 1)
+                    r, i = r * first[o] + i * first[o + LANES], i * first[o] - r * first[o + LANES]
+            u[2 * (j >> q & 1)] += r
+            u[2 * (j >> q & 1) + 1] += i
+        ar, ai, br, bi = first[at], first[at + LANES], first[at + 2 * LANES], first[at + 3 * LANES]
+        each = lre.dtype.type(1) / lre.dtype.type(LANES)
+        gx = (u[0] * bi - u[1] * br) + (u[2] * ai - u[3] * ar)
+        gy = (u[2] * ar + u[3] * ai) - (u[0] * br + u[1] * bi)
+        gz = (u[0] * ai - u[1] * ar) - (u[2] * bi - u[3] * br)
+        spread(
+            entries, start[q, 0], start[q, 1], cos, sin, splat(gx * each), splat(gy * each), splat(gz * each), gradient
+        )
+
+
+@careful
+@no_type_check
+def angles(given, shared, x, w, first, count, rows, again, cos, sin):
+    """Cosines and sines of samples from `first` on; False where an angle is not finite.
+
+    given: (constants (1 or b, slots), and of each slot its pointer to columns and factors). Columns are those of x
+    (b, p), then those of w. shared: slots in which samples do not differ; they are left alone if `again`.
+    """
+    constant, pointer, column, factor = given
+    for slot in range(len(pointer) - 1):
+        same = shared[slot]
+        if same and again:
             continue
-        for k in range(n):
-            fr, fi = string_factor(k, z[i], ys[i])
-            yr, yi = re[k ^ x[i]], im[k ^ x[i]]
-            for j in range(b):
-                w = weight[i, j]
-                out_re[k, j] += w * (fr * yr[j] - fi * yi[j])
-                out_im[k, j] += w * (fr * yi[j] + fi * yr[j])
+        c, s = cos.dtype.type(0), cos.dtype.type(0)
+        for j in range(LANES):
+            if j < (1 if same else count):
+                sample = first + j
+                theta = constant[sample if len(constant) > 1 else 0, slot]
+                for i in range(pointer[slot], pointer[slot + 1]):
+                    k = column[i]
+                    theta += factor[i] * (x[sample, k] if k < x.shape[1] else w[k - x.shape[1]])
+                if not np.isfinite(theta):
+                    return False
+                c, s = cos.dtype.type(np.cos(theta)), cos.dtype.type(np.sin(theta))
+            cos[slot * LANES + j], sin[slot * LANES + j] = c, s
+    return True
+
+
+@compiled
+@no_type_check
+def run_stage(stage, re, im, tile, tre, tim, plan, cos, sin, signs):
+    """All tiles of a stage; tile (2, size)."""
+    code, entries, highs, _ = plan
+    first, last, contiguous, high, outer, end = stage[1], stage[2], stage[3], stage[4], stage[5], stage[6]
+    size = 1 << (contiguous + outer - high)
+    for o in range(1 << (end - outer)):
+        base = deposit(o, highs, outer, end)
+        if high == outer:
+            apply(
+                re[base : base + size],
+                im[base : base + size],
+                tre[:size],
+                tim[:size],
+                base,
+                code,
+                first,
+                last,
+                entries,
+                cos,
+                sin,
+                signs,
+            )
+        else:
+            fetch(re, tile[0], base, contiguous, highs, high, outer)
+            fetch(im, tile[1], base, contiguous, highs, high, outer)
+            apply(
+                tile[0, :size],
+                tile[1, :size],
+                tre[:size],
+                tim[:size],
+                base,
+                code,
+                first,
+                last,
+                entries,
+                cos,
+                sin,
+                signs,
+            )
+            put(re, tile[0], base, contiguous, highs, high, outer)
+            put(im, tile[1], base, contiguous, highs, high, outer)
+
+
+@compiled
+@no_type_check
+def undo_stage(stage, re, im, lre, lim, tile, tre, tim, plan, cos, sin, signs, gradient):
+    """All tiles of a stage backwards; tile (4, size)."""
+    code, entries, highs, wanted = plan
+    first, last, contiguous, high, outer, end = stage[1], stage[2], stage[3], stage[4], stage[5], stage[6]
+    size = 1 << (contiguous + outer - high)
+    for o in range(1 << (end - outer)):
+        base = deposit(o, highs, outer, end)
+        if high == outer:
+            to = base + size
+            undo(
+                re[base:to],
+                im[base:to],
+                lre[base:to],
+                lim[base:to],
+                tre[:size],
+                tim[:size],
+                base,
+                code,
+                first,
+                last,
+                entries,
+                cos,
+                sin,
+                signs,
+                wanted,
+                gradient,
+            )
+        else:
+            fetch(re, tile[0], base, contiguous, highs, high, outer)
+            fetch(im, tile[1], base, contiguous, highs, high, outer)
+            fetch(lre, tile[2], base, contiguous, highs, high, outer)
+            fetch(lim, tile[3], base, contiguous, highs, high, outer)
+            undo(
+                tile[0, :size],
+                tile[1, :size],
+                tile[2, :size],
+                tile[3, :size],
+                tre[:size],
+                tim[:size],
+                base,
+                code,
+                first,
+                last,
+                entries,
+                cos,
+                sin,
+                signs,
+                wanted,
+                gradient,
+            )
+            put(re, tile[0], base, contiguous, highs, high, outer)
+            put(im, tile[1], base, contiguous, highs, high, outer)
+            put(lre, tile[2], base, contiguous, highs, high, outer)
+            put(lim, tile[3], base, contiguous, highs, high, outer)
+
+
+@compiled
+@no_type_check
+def expect(re, im, w, strings, diagonal, signs, out):
+    """<P> of each string, in lanes. strings: rows (x, z, ys, slot), diagonal ones as entries, see `phases`."""
+    if len(diagonal):
+        for p in range(0, len(re), LANES):
+            r, i = load(re, p), load(im, p)
+            store(w, p, r * r + i * i)
+        fold(w, diagonal, 0, len(diagonal), 0, signs, out)
+    for e in range(len(strings)):
+        x, z, ys, slot = strings[e]
+        low, high, zh = x & 15, x & -16, z & -16
+        plus = load(signs, (z & 15) * LANES)
+        plus = either(ys & 2, -plus, plus)
+        minus = -plus
+        found = plus - plus
+        for p in range(0, len(re), LANES):
+            o = p ^ high
+            yr, yi, ur, ui = exchanged(load(re, o), low), exchanged(load(im, o), low), load(re, p), load(im, p)
+            sign = either(odd(p & zh), minus, plus)
+            found = found + sign * (ur * yi - ui * yr) if ys & 1 else found + sign * (ur * yr + ui * yi)
+        store(out, slot * LANES, load(out, slot * LANES) + found)
+
+
+@compiled
+@no_type_check
+def observe(re, im, w, strings, diagonal, weight, signs, lre, lim):
+    """lambda = sum of weight P psi; weight in lanes."""
+    unfold(w, diagonal, 0, len(diagonal), weight, signs)
+    for p in range(0, len(re), LANES):
+        d = load(w, p)
+        store(lre, p, d * load(re, p))
+        store(lim, p, d * load(im, p))
+    for e in range(len(strings)):
+        x, z, ys, slot = strings[e]
+        low, high, zh = x & 15, x & -16, z & -16
+        plus = load(signs, (z & 15) * LANES) * load(weight, slot * LANES)
+        plus = either(ys & 2, -plus, plus)
+        minus = -plus
+        for p in range(0, len(re), LANES):
+            o = p ^ high
+            yr, yi = exchanged(load(re, o), low), exchanged(load(im, o), low)
+            sign = either(odd(p & zh), minus, plus)
+            if ys & 1:
+                store(lre, p, load(lre, p) + sign * yi)
+                store(lim, p, load(lim, p) - sign * yr)
+            else:
+                store(lre, p, load(lre, p) + sign * yr)
+                store(lim, p, load(lim, p) + sign * yi)
+
+
+@compiled
+@no_type_check
+def forward(
+    rows,
+    bits,
+    start,
+    stages,
+    plan,
+    permutations,
+    given,
+    shared,
+    x,
+    w,
+    strings,
+    diagonal,
+    signs,
+    samples,
+    keep,
+    states,
+    out,
+):
+    """Expectations out (b, strings) of the samples (first, last); their final states; False: an angle is not finite.
+
+    rows: whether lanes are samples. states (tiles, 2, 2**bits), one tile only where they are not kept.
+    """
+    size = 1 << bits
+    slots, many = len(given[1]) - 1, out.shape[1]
+    cos, sin = np.empty((slots + 1) * LANES, states.dtype), np.empty((slots + 1) * LANES, states.dtype)
+    cos[slots * LANES :], sin[slots * LANES :] = 1, 0
+    spare, first_state = np.empty((2, size), states.dtype), np.empty(bits * 4 * LANES, states.dtype)
+    widest = 1
+    moves = 0
+    for i in range(len(stages)):
+        if stages[i, 0] == TILE:
+            widest = max(widest, 1 << (stages[i, 3] + stages[i, 5] - stages[i, 4]))
+        else:
+            moves += 1
+    tile, table = np.empty((2, widest), states.dtype), np.empty((2, widest), states.dtype)
+    found = np.empty(many * LANES, states.dtype)
+    step = LANES if rows else 1
+    number = 0
+    for sample in range(samples[0], samples[1], step):
+        count = min(step, samples[1] - sample)
+        if not angles(given, shared, x, w, sample, count, rows, number > 0, cos, sin):
+            return False
+        kept = states[number if keep else 0]
+        here, there = (spare, kept) if moves & 1 else (kept, spare)
+        begin(here[0], here[1], bits, rows, start, plan[1], cos, sin, first_state)
+        for i in range(len(stages)):
+            if stages[i, 0] == TILE:
+                run_stage(stages[i], here[0], here[1], tile, table[0], table[1], plan, cos, sin, signs)
+            else:
+                gather(here[0], here[1], permutations[stages[i, 1]], rows, there[0], there[1])
+                here, there = there, here
+        found[:] = 0
+        expect(here[0], here[1], spare[0], strings, diagonal, signs, found)
+        for k in range(many):
+            if rows:
+                for j in range(count):
+                    out[sample + j, k] = found[k * LANES + j]
+            else:
+                out[sample, k] = total(load(found, k * LANES))
+        number += 1  # noqa: SIM113 - numba
+    return True
+
+
+@compiled
+@no_type_check
+def backward(
+    rows,
+    bits,
+    start,
+    stages,
+    plan,
+    permutations,
+    given,
+    shared,
+    x,
+    w,
+    strings,
+    diagonal,
+    signs,
+    samples,
+    until,
+    states,
+    weight,
+    dx,
+    dw,
+):
+    """Adds the gradients of sum(weight * <P>), weight (b, strings), to dx (b, p) and dw.
+
+    until: stages before this one have no parameters; -1: the first rotations have.
+    """
+    size = 1 << bits
+    slots, many = len(given[1]) - 1, weight.shape[1]
+    cos, sin = np.empty((slots + 1) * LANES, states.dtype), np.empty((slots + 1) * LANES, states.dtype)
+    cos[slots * LANES :], sin[slots * LANES :] = 1, 0
+    gradient = np.empty((slots + 1) * LANES, states.dtype)
+    buffers, first_state = np.empty((6, size), states.dtype), np.empty(bits * 4 * LANES, states.dtype)
+    widest = 1
+    for i in range(len(stages)):
+        if stages[i, 0] == TILE:
+            widest = max(widest, 1 << (stages[i, 3] + stages[i, 5] - stages[i, 4]))
+    tile, table = np.empty((4, widest), states.dtype), np.empty((2, widest), states.dtype)
+    lanes = np.empty(many * LANES, states.dtype)
+    step = LANES if rows else 1
+    _, pointer, column, factor = given
+    number = 0
+    for sample in range(samples[0], samples[1], step):
+        count = min(step, samples[1] - sample)
+        angles(given, shared, x, w, sample, count, rows, number > 0, cos, sin)
+        re, im, lre, lim, spare_re, spare_im = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]
+        re[:], im[:] = states[number, 0], states[number, 1]
+        for k in range(many):
+            for j in range(LANES):
+                lanes[k * LANES + j] = weight[sample + (min(j, count - 1) if rows else 0), k]
+        observe(re, im, spare_re, strings, diagonal, lanes, signs, lre, lim)
+        gradient[:] = 0
+        for i in range(len(stages) - 1, max(until, 0) - 1, -1):
+            if stages[i, 0] == TILE:
+                undo_stage(stages[i], re, im, lre, lim, tile, table[0], table[1], plan, cos, sin, signs, gradient)
+            else:
+                index = permutations[stages[i, 1]]
+                scatter(re, im, index, rows, spare_re, spare_im)
+                re, im, spare_re, spare_im = spare_re, spare_im, re, im
+                scatter(lre, lim, index, rows, spare_re, spare_im)
+                lre, lim, spare_re, spare_im = spare_re, spare_im, lre, lim
+        if until < 0:
+            begin(re, im, bits, rows, start, plan[1], cos, sin, first_state)
+            begin_gradient(lre, lim, re, im, bits, rows, start, plan[1], cos, sin, first_state, gradient)
+        for slot in range(slots):
+            for i in range(pointer[slot], pointer[slot + 1]):
+                k, by = column[i], -2 * factor[i]
+                mine = k < dx.shape[1]
+                whole = 0.0
+                for j in range(LANES):
+                    g = by * gradient[slot * LANES + j]
+                    if rows and mine and j < count:
+                        dx[sample + j, k] += dx.dtype.type(g)
+                    elif not rows or (not mine and j < count):
+                        whole += g
+                if not mine:
+                    dw[k - dx.shape[1]] += whole
+                elif not rows:
+                    dx[sample, k] += dx.dtype.type(whole)
+        number += 1  # noqa: SIM113 - numba

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import cirq
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edubba.core.errors import UserError
 from edubba.quantum import circuits as circuits_
-from edubba.quantum import gradients, sampling, simulation, states
+from edubba.quantum import gradients, samplers, sampling, simulation, states
 from edubba.quantum import noise as noise_
 from edubba.quantum.circuits import Circuits
 from edubba.quantum.observables import PauliSums
@@ -49,30 +50,37 @@ class AddCircuit(nn.Module):
 
 class _Simulating(nn.Module):
     backends: tuple[str, ...] = ("noiseless", "noisy")
+    of_shots = False
+    """whether a `cirq.Sampler` can be the backend"""
 
     def __init__(
         self,
         *,
         qubits: Sequence[cirq.Qid] | None = None,
         dtype: torch.dtype = torch.float32,
-        backend: str = "noiseless",
+        backend: Any = "noiseless",
     ) -> None:
         super().__init__()
-        if backend not in self.backends:
-            raise UserError(f"backend={backend!r}: {' or '.join(map(repr, self.backends))} is what there is")
+        self.sampler = backend if self.of_shots and isinstance(backend, cirq.Sampler) else None
+        if self.sampler is None and not (isinstance(backend, str) and backend in self.backends):
+            known = [*map(repr, self.backends), *["a cirq.Sampler"] * self.of_shots]
+            hint = ", and shots of a sampler are for Sample, SampledExpectation, PQC and ControlledPQC"
+            raise UserError(
+                f"backend={backend!r}: {' or '.join(known)} is what there is{hint * isinstance(backend, cirq.Sampler)}"
+            )
         if dtype not in states.COMPLEX:
             raise UserError(
                 f"dtype={dtype}: torch.float32 or torch.float64, which also sets the precision of the states"
             )
         self.qubits = None if qubits is None else tuple(qubits)
         self.dtype = dtype
-        self.noisy = backend == "noisy"
+        self.noisy = self.sampler is None and backend == "noisy"
 
 
 class Expectation(_Simulating):
     """Exact expectations of circuits; with `backend="noisy"` of circuits with channels."""
 
-    def __init__(self, backend: str = "noiseless", differentiator: Any = None, **settings: Any) -> None:
+    def __init__(self, backend: Any = "noiseless", differentiator: Any = None, **settings: Any) -> None:
         super().__init__(backend=backend, **settings)
         self.differentiator = differentiator
 
@@ -108,9 +116,14 @@ class Expectation(_Simulating):
 
 
 class SampledExpectation(_Simulating):
-    """Expectations from shots; the gradient too, by `ParameterShift` if nothing else is given."""
+    """Expectations from shots; the gradient too, by `ParameterShift` if nothing else is given.
 
-    def __init__(self, backend: str = "noiseless", differentiator: Any = None, **settings: Any) -> None:
+    `backend` is "noiseless", "noisy" or a `cirq.Sampler`, to which the circuits go with their channels.
+    """
+
+    of_shots = True
+
+    def __init__(self, backend: Any = "noiseless", differentiator: Any = None, **settings: Any) -> None:
         super().__init__(backend=backend, **settings)
         self.differentiator = differentiator or gradients.ParameterShift()
 
@@ -123,6 +136,11 @@ class SampledExpectation(_Simulating):
         Under noise each shot has a trajectory of its own, which all groups share.
         """
         _repetitions(repetitions)
+        if self.sampler is not None:
+            return samplers.expectation(
+                self.sampler, circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators),
+                repetitions, differentiator=_from_shots(self.differentiator), qubits=self.qubits, dtype=self.dtype,
+            )  # fmt: skip
         if self.noisy:
             rule = noise_.rule(self.differentiator, repetitions, shots=True)
         else:
@@ -133,14 +151,20 @@ class SampledExpectation(_Simulating):
         )  # fmt: skip
 
 
-def sampled(differentiator: Any, repetitions: int) -> Any:
-    """A rule whose expectations come from shots."""
-    _repetitions(repetitions)
+def _from_shots(differentiator: Any) -> Any:
+    """A rule, unless it needs states."""
     if isinstance(differentiator, (gradients.Adjoint, gradients.Backprop)):
         raise UserError(
             f"{type(differentiator).__name__} needs the state, which shots do not show: use ParameterShift,"
             " CentralDifference or ForwardDifference"
         )
+    return differentiator
+
+
+def sampled(differentiator: Any, repetitions: int) -> Any:
+    """A rule whose expectations come from shots."""
+    _repetitions(repetitions)
+    _from_shots(differentiator)
 
     def shots(t: Tensor, program: Any, terms: Any) -> Tensor:
         return sampling.expectation(states.run(program, t), terms, repetitions)
@@ -149,13 +173,28 @@ def sampled(differentiator: Any, repetitions: int) -> Any:
 
 
 class Sample(_Simulating):
-    """Bits of circuits; with `backend="noisy"` each shot from a trajectory of its own."""
+    """Bits of circuits; with `backend="noisy"` each shot from a trajectory of its own, with a `cirq.Sampler` from there."""
+
+    of_shots = True
 
     def forward(
         self, inputs: Any, *, symbol_names: Sequence[Any] = (), symbol_values: Tensor | None = None, repetitions: int
     ) -> tuple[Tensor, Tensor]:
         """(b, repetitions, n) int8 and the number of qubits of each circuit, (b,): bits beyond it are 0 and mean nothing."""
         _repetitions(repetitions)
+        if self.sampler is not None:
+            shots = samplers.bits(
+                self.sampler,
+                circuits_of(inputs, "the inputs"),
+                symbol_names,
+                symbol_values,
+                repetitions,
+                qubits=self.qubits,
+            )
+            length = torch.tensor([each.shape[1] for each in shots], dtype=torch.int64)
+            longest = max((each.shape[1] for each in shots), default=0)
+            whole = [np.pad(each, ((0, 0), (0, longest - each.shape[1]))) for each in shots]
+            return torch.from_numpy(np.array(whole, np.int8).reshape(len(shots), repetitions, longest)), length
         found, values, names = simulation.prepare(
             circuits_of(inputs, "the inputs"), symbol_names, symbol_values, dtype=self.dtype, noise=self.noisy
         )
@@ -232,6 +271,8 @@ def _uniform(weight: Tensor) -> Tensor:
 class ControlledPQC(_Simulating):
     """A model circuit whose symbols all come from outside, from the layer before for instance."""
 
+    of_shots = True
+
     def __init__(
         self,
         model_circuit: Any,
@@ -240,7 +281,7 @@ class ControlledPQC(_Simulating):
         repetitions: int | None = None,
         sample_based: bool | None = None,
         noise: Any = None,
-        backend: str = "noiseless",
+        backend: Any = "noiseless",
         differentiator: Any = None,
         symbols: Sequence[Any] | None = None,
         qubits: Sequence[cirq.Qid] | None = None,
@@ -261,13 +302,15 @@ class ControlledPQC(_Simulating):
             A `cirq.NoiseModel`, or a channel that acts on every qubit after every moment of the model, such as
             `cirq.depolarize(0.01)`. Circuits given to the layer get none.
         backend
-            "noisy": the circuits have channels; implied by `noise`.
+            "noisy": the circuits have channels; implied by `noise`. Or a `cirq.Sampler`, with `repetitions`: circuits go there,
+            with their channels, and shots come back.
         differentiator
             See `gradients`; None: `Adjoint` where exact, else `ParameterShift`.
         symbols
             Order of the columns of the values; None: natural order, t2 before t10.
         """
-        super().__init__(qubits=qubits, dtype=dtype, backend=backend if noise is None else "noisy")
+        sampler = isinstance(backend, cirq.Sampler)
+        super().__init__(qubits=qubits, dtype=dtype, backend=backend if noise is None or sampler else "noisy")
         self.model = circuits_of(model_circuit, "the model")
         if self.model.shape:
             raise UserError(f"the model is a tensor of circuits of shape {self.model.shape}: give a single circuit")
@@ -275,13 +318,15 @@ class ControlledPQC(_Simulating):
             raise UserError("the model circuit has no symbols, so there is nothing to control or to learn: put some in")
         if noise is not None:
             self.model = _with_noise(self.model, noise)
-        if not self.noisy:
+        if not self.noisy and not sampler:
             simulation.check_noiseless(self.model)
         self.operators = _observables(operators)
         if len(self.operators.shape) != 1:
             raise UserError(f"the operators have shape {self.operators.shape}: give k of them")
         self.symbols = tuple(map(str, symbols)) if symbols is not None else self.model.symbols
         self.repetitions = _repetitions(repetitions)
+        if sampler and (repetitions is None or sample_based is False):
+            raise UserError("a cirq.Sampler gives shots and nothing else: say how many, repetitions=1000 for instance")
         if sample_based and repetitions is None:
             raise UserError("sample_based=True needs repetitions, the number of shots")
         if sample_based is False and repetitions is not None and not self.noisy:
@@ -289,7 +334,9 @@ class ControlledPQC(_Simulating):
                 f"sample_based=False with {repetitions} repetitions needs noise: without, give repetitions=None"
             )
         self.rule = differentiator
-        if self.noisy:
+        if sampler:
+            self.rule = _from_shots(differentiator or gradients.ParameterShift())
+        elif self.noisy:
             self.rule = noise_.rule(differentiator, repetitions, shots=sample_based is not False)
         elif repetitions is not None:
             self.rule = sampled(differentiator or gradients.ParameterShift(), repetitions)
@@ -306,13 +353,31 @@ class ControlledPQC(_Simulating):
             )
         return self._expectation(circuits, self.symbols, values)
 
+    def _whole(self, given: Circuits) -> Circuits:
+        """Circuits with the model after them; kept, as the same ones often come again."""
+        kept = given.kept.get(id(self.model))
+        if kept is None or kept[0] is not self.model:
+            if self.sampler is None and not self.noisy:
+                given_ = circuits_.aligned(given, frozenset(self.model.qubits if self.qubits is None else self.qubits))
+            else:
+                given_ = given
+            kept = given.kept[id(self.model)] = self.model, circuits_.append(given_, self.model)
+        return kept[1]
+
     def _expectation(
-        self, circuits: Any, names: Sequence[str], values: Tensor, shared: tuple[bool, ...] | None = None
-    ) -> Tensor:
-        whole = self.model if circuits is None else circuits_.append(circuits_of(circuits, "the inputs"), self.model)
+        self, circuits: Any, names: Sequence[str], values: Tensor | None, common: Tensor | None = None,
+        constant: Sequence[str] = (),
+    ) -> Tensor:  # fmt: skip
+        whole = self.model if circuits is None else self._whole(circuits_of(circuits, "the inputs"))
+        if self.sampler is not None:
+            assert self.repetitions is not None
+            return samplers.expectation(
+                self.sampler, whole, names, simulation.joined(values, common), self.operators, self.repetitions,
+                differentiator=self.rule, qubits=self.qubits, dtype=self.dtype, constant=constant,
+            )  # fmt: skip
         return simulation.expectation(
-            whole, names, values, self.operators, qubits=self.qubits, differentiator=self.rule, dtype=self.dtype,
-            shared=shared, noise=self.noisy,
+            whole, names, values, self.operators, common=common, qubits=self.qubits, differentiator=self.rule,
+            dtype=self.dtype, noise=self.noisy,
         )  # fmt: skip
 
     def extra_repr(self) -> str:
@@ -365,14 +430,11 @@ class PQC(ControlledPQC):
                 if self.inputs
                 else "this layer takes no values: name the symbols that are data with inputs=, or use ControlledPQC"
             )
-        own = self.weight[None]
         if values is None:
-            return self._expectation(circuits, self.symbols, own)
-        values = values.to(self.dtype)
+            return self._expectation(circuits, self.symbols, None, self.weight)
         return self._expectation(
-            circuits, (*self.inputs, *self.symbols), torch.cat([values, own.expand(len(values), -1)], dim=1),
-            (False,) * len(self.inputs) + (True,) * len(self.symbols),
-        )  # fmt: skip
+            circuits, (*self.inputs, *self.symbols), values, self.weight, () if values.requires_grad else self.inputs
+        )
 
     def symbol_values(self) -> dict[str, float]:
         """What has been learned, by name."""

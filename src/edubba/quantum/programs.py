@@ -56,7 +56,7 @@ class Noise:
     """of the basis state, the most significant of the operators first"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
     """Steps, and how their exponents come about: t = constant + numbers @ of_numbers + expressions @ of_expressions."""
 
@@ -67,6 +67,14 @@ class Program:
     constant: Float64[Tensor, "m"]
     of_numbers: Float64[Tensor, "c m"]
     of_expressions: Float64[Tensor, "e m"]
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """What values (b, p) add to exponents (b, m): values @ weight + bias."""
+
+    weight: Float64[Tensor, "p m"]
+    bias: Float64[Tensor, "m"]
 
 
 @lru_cache(maxsize=4096)
@@ -126,6 +134,26 @@ def _named(qubits: Sequence[cirq.Qid]) -> str:
 
 
 @lru_cache(maxsize=4096)
+def linear(
+    expressions: tuple[sympy.Basic, ...], symbols: tuple[str, ...]
+) -> tuple[Float64[Tensor, "p e"], Float64[Tensor, "e"]] | None:
+    """Factors of the symbols, and constants; None where an expression is not linear."""
+    forms = [form for e in expressions if (form := _linear(e)) is not None]
+    if len(forms) < len(expressions):
+        return None
+    place = {name: i for i, name in enumerate(symbols)}
+    weight = torch.zeros(len(symbols), len(expressions), dtype=torch.float64)
+    bias = torch.zeros(len(expressions), dtype=torch.float64)
+    for j, form in enumerate(forms):
+        for name, factor in form.items():
+            if name is None:
+                bias[j] = factor
+            else:
+                weight[place[name], j] = factor
+    return weight, bias
+
+
+@lru_cache(maxsize=4096)
 def evaluator(expressions: tuple[sympy.Basic, ...], symbols: tuple[str, ...]) -> Callable[[Tensor], Tensor]:
     """From values of the symbols, (b, p), to values of the expressions, (b, e); differentiable.
 
@@ -140,17 +168,9 @@ def evaluator(expressions: tuple[sympy.Basic, ...], symbols: tuple[str, ...]) ->
         raise UserError(
             f"the circuits have a symbol {missing!r} that got no value: there are {', '.join(symbols) or 'none'}"
         )
-    forms = [form for e in expressions if (form := _linear(e)) is not None]
-    if len(forms) == len(expressions):
-        weight = torch.zeros(len(symbols), len(expressions), dtype=torch.float64)
-        bias = torch.zeros(len(expressions), dtype=torch.float64)
-        for j, form in enumerate(forms):
-            for name, factor in form.items():
-                if name is None:
-                    bias[j] = factor
-                else:
-                    weight[place[name], j] = factor
-        return lambda v: v @ weight.to(v.device, v.dtype) + bias.to(v.device, v.dtype)
+    form = linear(expressions, symbols)
+    if form is not None:
+        return lambda v: v @ form[0].to(v.device, v.dtype) + form[1].to(v.device, v.dtype)
     for e in expressions:
         _check(e)
 
