@@ -199,6 +199,8 @@ class Plan(NamedTuple):
     found: int
     """number of strings"""
     slots: tuple[Slot, ...]
+    widest: int
+    """amplitudes of the largest tile"""
 
 
 @lru_cache(maxsize=1024)
@@ -249,7 +251,7 @@ def plan(
     code: list[tuple[int, ...]] = []
     stages: list[tuple[int, ...]] = []
     highs: list[int] = []
-    permutations: list[np.ndarray] = []
+    permutations: dict[tuple[tuple[int, int, int], ...], int] = {}
 
     def emit(node: Node, local: Callable[[int], int], outer: int) -> None:
         if node.kind == "phase":
@@ -274,8 +276,8 @@ def plan(
 
     for segment in _segments(rest):
         if segment[0].kind == "move":
-            permutations.append(_permutation(segment, program.n))
-            stages.append((kernels.PERMUTE, len(permutations) - 1, 0, 0, 0, 0, 0))
+            moves = tuple((step.x, step.controls, step.values) for node in segment for step in node.moves)
+            stages.append((kernels.PERMUTE, permutations.setdefault(moves, len(permutations)), 0, 0, 0, 0, 0))
             continue
         for tile, group in _tiles(segment, bits, shift):
             contiguous = 0
@@ -299,9 +301,10 @@ def plan(
     return Plan(
         rows, bits, start, np.array(stages, np.int64).reshape(-1, 7), np.array(code, np.int64).reshape(-1, 7),
         np.array(entries, np.int64).reshape(-1, 3), np.array(highs, np.int64),
-        np.array(permutations, np.uint32).reshape(len(permutations), 1 << program.n),
+        np.array([_permutation(moves, program.n) for moves in permutations], np.uint32).reshape(-1, 1 << program.n),
         np.array(strings, np.int64).reshape(-1, 4), np.array(diagonal, np.int64).reshape(-1, 3),
         None if np.array_equal(weight, np.eye(len(weight))) else weight, len(place), tuple(slots),
+        max([LANES, *(1 << row + outer - high for kind, _, _, row, high, outer, _ in stages if kind == kernels.TILE)]),
     )  # fmt: skip
 
 
@@ -316,11 +319,24 @@ def _segments(found: list[Node]) -> list[list[Node]]:
     return out
 
 
-def _permutation(found: list[Node], n: int) -> np.ndarray:
+def _permutation(moves: Sequence[tuple[int, int, int]], n: int) -> np.ndarray:
+    """out[k] = in[index[k]] does all moves (x, controls, values), one after the other."""
+    if all(not controls & (controls - 1) for _, controls, _ in moves):  # then it is k -> M k + c over GF(2)
+
+        def image(k: int) -> int:
+            for x, controls, values in reversed(moves):
+                k ^= x if k & controls == values else 0
+            return k
+
+        first = image(0)
+        out = np.array([first])
+        for bit in range(n):
+            out = np.concatenate([out, out ^ (image(1 << bit) ^ first)])
+        return out
     index = np.arange(1 << n)
     out = index
-    for step in (step for node in found for step in node.moves):
-        out = out[np.where((index & step.controls) == step.values, index ^ step.x, index)]
+    for x, controls, values in moves:
+        out = out[np.where((index & controls) == values, index ^ x, index)]
     return out
 
 
@@ -346,7 +362,8 @@ def _tiles(segment: list[Node], bits: int, shift: int) -> list[tuple[int, list[N
             skipped: list[Node] = []
             for node in left:
                 need = _mixed(node) << shift
-                wide = tile | need if grown and (tile | need).bit_count() <= room else tile
+                fits = (tile | need).bit_count() <= room or not taken  # the first always goes, however wide it is
+                wide = tile | need if grown and fits else tile
                 if need & ~wide or any(not _commute(node, other) for other in skipped):
                     skipped.append(node)
                 else:
@@ -420,11 +437,9 @@ class Bound(NamedTuple):
     """A wiring with the constants of its circuits."""
 
     plan: Plan
-    given: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-    """constants (1 or b, slots), pointer, column, factor"""
-    shared: np.ndarray
-    """slots in which samples do not differ"""
-    wanted: np.ndarray
+    code: tuple[np.ndarray, ...]
+    given: tuple[np.ndarray, ...]
+    """constants (1 or b, slots), pointer, column, factor, slots in which samples do not differ"""
     until: int
 
 
@@ -432,7 +447,9 @@ def bind(it: Wiring, own: np.ndarray) -> Bound:
     """To what is added to the exponents, (1 or b, steps)."""
     constant = np.ascontiguousarray(own @ it.of.T)
     shared = it.alike & (constant == constant[:1]).all(0) if len(constant) > 1 else it.alike
-    return Bound(it.plan, (constant, it.pointer, it.column, it.factor), shared, it.wanted, it.until)
+    of = it.plan
+    code = of.start, of.stages, of.code, of.entries, of.highs, it.wanted, of.permutations
+    return Bound(of, code, (constant, it.pointer, it.column, it.factor, shared), it.until)
 
 
 SIGNS = np.array([[(-1) ** (z & j).bit_count() for j in range(LANES)] for z in range(LANES)])
@@ -452,13 +469,36 @@ def parts(it: Plan, b: int) -> list[tuple[int, int]]:
 
 
 def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
-    """`work` on every item, in as many threads."""
+    """`work` on every item, each in a thread of its own, the first in this one."""
     jobs = list(zip(*items, strict=True))
     if len(jobs) < 2:
         return [work(*job) for job in jobs]
     if len(jobs) not in pools:
-        pools[len(jobs)] = ThreadPoolExecutor(len(jobs), thread_name_prefix="edubba-quantum")
-    return list(pools[len(jobs)].map(lambda job: work(*job), jobs))
+        pools[len(jobs)] = ThreadPoolExecutor(len(jobs) - 1, thread_name_prefix="edubba-quantum")
+    others = [pools[len(jobs)].submit(work, *job) for job in jobs[1:]]
+    return [work(*jobs[0]), *(other.result() for other in others)]
+
+
+KEPT = 1 << 26
+"""bytes of arrays of a size that are kept for the next time: fresh memory costs more than the arithmetic"""
+spaces: dict[tuple[Any, ...], list[np.ndarray]] = {}
+
+
+def take(dtype: np.dtype[Any], *shape: int) -> np.ndarray:
+    """An array with anything in it."""
+    free = spaces.get((dtype, *shape))
+    try:
+        return free.pop() if free else np.empty(shape, dtype)
+    except IndexError:  # another thread was faster
+        return np.empty(shape, dtype)
+
+
+def give(*arrays: np.ndarray) -> None:
+    """Arrays that nobody looks at any more."""
+    for array in arrays:
+        free = spaces.setdefault((array.dtype, *array.shape), [])
+        if (len(free) + 1) * array.nbytes <= KEPT:
+            free.append(array)
 
 
 def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.ndarray, list[np.ndarray]] | None:
@@ -471,15 +511,19 @@ def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.
     """
     of, dtype = it.plan, x.dtype
     out = np.empty((len(x), of.found), dtype if of.weight is None else np.float64)
+    observed = of.strings, of.diagonal, SIGNED[dtype]
 
     def work(samples: tuple[int, int]) -> np.ndarray | None:
         tiles = -(-(samples[1] - samples[0]) // (LANES if of.rows else 1)) if keep else 1
-        finals = np.empty((tiles, 2, 1 << of.bits), dtype)
+        states = take(dtype, tiles, 2, 1 << of.bits)
+        buffers, scratch = take(dtype, 2, 1 << of.bits), take(dtype, 8, of.widest)
         finite = kernels.forward(
-            of.rows, of.bits, of.start, of.stages, (of.code, of.entries, of.highs, it.wanted), of.permutations, it.given,
-            it.shared, x, w, of.strings, of.diagonal, SIGNED[dtype], samples, keep, finals, out,
-        )  # fmt: skip
-        return finals if finite else None
+            of.rows, of.bits, it.code, it.given, x, w, observed, samples, keep, buffers, scratch, states, out
+        )
+        give(buffers, scratch)
+        if not keep:
+            give(states)
+        return states if finite else None
 
     finals = each(work, parts(of, len(x)))
     if any(part is None for part in finals):
@@ -493,14 +537,30 @@ def backward(
     """Gradients of sum(g * E) for x and w; x, w as in `forward`, with its final states."""
     of, dtype = it.plan, x.dtype
     weight = np.ascontiguousarray(g if of.weight is None else (g @ of.weight).astype(dtype))
+    observed = of.strings, of.diagonal, SIGNED[dtype]
     dx = np.zeros(x.shape, dtype)
 
     def work(samples: tuple[int, int], states: np.ndarray) -> np.ndarray:
         dw = np.zeros(len(w))
+        buffers, scratch = take(dtype, 6, 1 << of.bits), take(dtype, 8, of.widest)
         kernels.backward(
-            of.rows, of.bits, of.start, of.stages, (of.code, of.entries, of.highs, it.wanted), of.permutations, it.given,
-            it.shared, x, w, of.strings, of.diagonal, SIGNED[dtype], samples, it.until, states, weight, dx, dw,
-        )  # fmt: skip
+            of.rows,
+            of.bits,
+            it.code,
+            it.given,
+            x,
+            w,
+            observed,
+            samples,
+            it.until,
+            buffers,
+            scratch,
+            states,
+            weight,
+            dx,
+            dw,
+        )
+        give(buffers, scratch)
         return dw
 
     found = each(work, cuts(of, finals, len(x)), finals)
@@ -562,7 +622,11 @@ class Expectation(torch.autograd.Function):
                 wanted = [v for v, needs in zip((x, w), ctx.needs_input_grad, strict=False) if needs]
                 found = iter(torch.autograd.grad(value, wanted, g, create_graph=True, materialize_grads=True))
             return *(next(found) if needs else None for needs in ctx.needs_input_grad[:2]), None, None
+        if ctx.finals is None:  # a second time
+            _, ctx.finals = forward(ctx.it, ctx.x, ctx.w, keep=True) or ((), [])
         dx, dw = backward(ctx.it, ctx.x, ctx.w, ctx.finals, g.numpy())
+        give(*ctx.finals)
+        ctx.finals = None
         return torch.from_numpy(dx), torch.from_numpy(dw), None, None
 
 

@@ -24,6 +24,8 @@ ROTATE, TURN, PHASE = 0, 1, 2
 TILE, PERMUTE = 0, 1
 """kinds of stages"""
 compiled: Any = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+MANY = 2
+"""strings of a diagonal with the same highest bit, beyond which they are folded together"""
 careful: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
 """fast arithmetic takes for granted that numbers are finite, so it cannot ask"""
 
@@ -346,47 +348,98 @@ def spread(entries, first, last, cos, sin, gx, gy, gz, gradient):
 
 @compiled
 @no_type_check
-def phases(tre, tim, size, entries, first, last, base, cos, sin, signs):
-    """exp(i sum of theta (-1)**odd(k & z)) for all k of a tile, by doubling.
+def factor_of(c, s, at, entry, z, base, signs):
+    """cos and sin of theta (-1)**odd(k & z) for the lanes of k, of which the higher bits are 0."""
+    s = load(s, at) * load(signs, (z & 15) * LANES)
+    return load(c, at), either(odd(base & entry[1]), -s, s)
+
+
+@compiled
+@no_type_check
+def constant_phase(entries, first, last, below, less, base, cos, sin, signs):
+    """The product, in lanes, of the entries with z - less < below, and the place of the next."""
+    r = load(cos, 0)
+    r = r - r
+    i = r
+    r = r + splat(cos.dtype.type(1))
+    e = first
+    while e < last and entries[e, 0] - less < below:
+        c, s = factor_of(cos, sin, entries[e, 2] * LANES, entries[e], entries[e, 0], base, signs)
+        r, i = r * c - i * s, r * s + i * c
+        e += 1
+    return r, i, e
+
+
+@compiled
+@no_type_check
+def double(re, im, half, kr, ki, entries, first, last, less, base, cos, sin, signs):
+    """From a table for k below `half` to one twice as long: the entries have this bit, which turns their sign."""
+    for p in range(0, half, LANES):
+        fr, fi = kr, ki
+        for m in range(first, last):
+            c, s = factor_of(cos, sin, entries[m, 2] * LANES, entries[m], entries[m, 0], base, signs)
+            s = either(odd(p & (entries[m, 0] - less)), -s, s)
+            fr, fi = fr * c - fi * s, fr * s + fi * c
+        xr, xi = load(re, p), load(im, p)
+        store(re, p, xr * fr - xi * fi)
+        store(im, p, xr * fi + xi * fr)
+        store(re, p + half, xr * fr + xi * fi)
+        store(im, p + half, xi * fr - xr * fi)
+
+
+@compiled
+@no_type_check
+def double_by(re, im, half, kr, ki, fre, fim):
+    """The same, with the product of the entries for each k as a table."""
+    for p in range(0, half, LANES):
+        c, s = load(fre, p), load(fim, p)
+        fr, fi = kr * c - ki * s, kr * s + ki * c
+        xr, xi = load(re, p), load(im, p)
+        store(re, p, xr * fr - xi * fi)
+        store(im, p, xr * fi + xi * fr)
+        store(re, p + half, xr * fr + xi * fi)
+        store(im, p + half, xi * fr - xr * fi)
+
+
+@compiled
+@no_type_check
+def phases_of_few(re, im, size, entries, first, last, less, base, cos, sin, signs):
+    """As `phases`, one entry after the other; less: a bit that all of them have, and that is left out."""
+    r, i, e = constant_phase(entries, first, last, LANES, less, base, cos, sin, signs)
+    store(re, 0, r)
+    store(im, 0, i)
+    half = LANES
+    while half < size:
+        r, i, e = constant_phase(entries, e, last, half + LANES, less, base, cos, sin, signs)
+        stop = e
+        while stop < last and entries[stop, 0] - less < 2 * half:
+            stop += 1
+        double(re, im, half, r, i, entries, e, stop, less, base, cos, sin, signs)
+        e = stop
+        half *= 2
+
+
+@compiled
+@no_type_check
+def phases(re, im, size, entries, first, last, base, cos, sin, signs, spare_re, spare_im):
+    """exp(i sum of theta (-1)**odd(k & z)) for all k below `size`, by doubling.
 
     entries: rows (z within the tile, ascending; z outside, where the tile's index is `base`; slot).
     """
-    zero = load(cos, 0)
-    zero = zero - zero
-    one = zero + splat(cos.dtype.type(1))
-    r, i, e = one, zero, first
-    while e < last and entries[e, 0] < LANES:
-        at = entries[e, 2] * LANES
-        c, s = load(cos, at), load(sin, at) * load(signs, entries[e, 0] * LANES)
-        s = either(odd(base & entries[e, 1]), -s, s)
-        r, i = r * c - i * s, r * s + i * c
-        e += 1
-    store(tre, 0, r)
-    store(tim, 0, i)
+    r, i, e = constant_phase(entries, first, last, LANES, 0, base, cos, sin, signs)
+    store(re, 0, r)
+    store(im, 0, i)
     half = LANES
     while half < size:
-        kr, ki = one, zero
-        while e < last and entries[e, 0] < half + LANES:
-            at = entries[e, 2] * LANES
-            c, s = load(cos, at), load(sin, at) * load(signs, (entries[e, 0] & 15) * LANES)
-            s = either(odd(base & entries[e, 1]), -s, s)
-            kr, ki = kr * c - ki * s, kr * s + ki * c
-            e += 1
+        r, i, e = constant_phase(entries, e, last, half + LANES, 0, base, cos, sin, signs)
         stop = e
         while stop < last and entries[stop, 0] < 2 * half:
             stop += 1
-        for p in range(0, half, LANES):
-            fr, fi = kr, ki
-            for m in range(e, stop):
-                at = entries[m, 2] * LANES
-                c, s = load(cos, at), load(sin, at) * load(signs, (entries[m, 0] & 15) * LANES)
-                s = either(odd(base & entries[m, 1]) ^ odd(p & entries[m, 0]), -s, s)
-                fr, fi = fr * c - fi * s, fr * s + fi * c
-            xr, xi = load(tre, p), load(tim, p)
-            store(tre, p, xr * fr - xi * fi)
-            store(tim, p, xr * fi + xi * fr)
-            store(tre, p + half, xr * fr + xi * fi)
-            store(tim, p + half, xi * fr - xr * fi)
+        if stop - e > MANY:  # what they have besides the highest bit is a diagonal of its own
+            phases_of_few(spare_re, spare_im, half, entries, e, stop, half, base, cos, sin, signs)
+            double_by(re, im, half, r, i, spare_re, spare_im)
+        else:
+            double(re, im, half, r, i, entries, e, stop, 0, base, cos, sin, signs)
         e = stop
         half *= 2
 
@@ -421,33 +474,79 @@ def overlap(re, im, lre, lim, out):
 
 @compiled
 @no_type_check
-def fold(w, entries, first, last, base, signs, out):
-    """Adds the sum of (-1)**odd(k & z) w[k] to the slot of each entry, in lanes; w is used up. Entries as in `phases`."""
-    e, half = last - 1, len(w) >> 1
-    while half >= LANES and e >= first:
-        while e >= first and entries[e, 0] >= half:
-            rest = (entries[e, 0] ^ half) & -16
-            found = load(w, 0)
-            found = found - found
-            if rest:
-                for p in range(0, half, LANES):
-                    d = load(w, p) - load(w, p + half)
-                    found = found + either(odd(p & rest), -d, d)
-            else:
-                for p in range(0, half, LANES):
-                    found = found + (load(w, p) - load(w, p + half))
-            at = entries[e, 2] * LANES
-            found = found * load(signs, (entries[e, 0] & 15) * LANES)
-            store(out, at, load(out, at) + either(odd(base & entries[e, 1]), -found, found))
-            e -= 1
-        for p in range(0, half, LANES):
-            store(w, p, load(w, p) + load(w, p + half))
-        half >>= 1
-    while e >= first:
+def add_fold(w, half, entries, first, last, less, base, signs, out):
+    """Adds to the slots of entries that have the bit `half`: the sum of (-1)**odd(k & z) (w[k] - w[k + half])."""
+    for e in range(first, last):
+        rest = (entries[e, 0] - less - half) & -16
+        found = load(w, 0)
+        found = found - found
+        if rest:
+            for p in range(0, half, LANES):
+                d = load(w, p) - load(w, p + half)
+                found = found + either(odd(p & rest), -d, d)
+        else:
+            for p in range(0, half, LANES):
+                found = found + (load(w, p) - load(w, p + half))
         at = entries[e, 2] * LANES
-        found = load(w, 0) * load(signs, entries[e, 0] * LANES)
+        found = found * load(signs, (entries[e, 0] & 15) * LANES)
         store(out, at, load(out, at) + either(odd(base & entries[e, 1]), -found, found))
-        e -= 1
+
+
+@compiled
+@no_type_check
+def halve(w, half):
+    for p in range(0, half, LANES):
+        store(w, p, load(w, p) + load(w, p + half))
+
+
+@compiled
+@no_type_check
+def add_lanes(w, entries, first, last, base, signs, out):
+    """Adds to the slots of entries that have bits of lanes alone."""
+    for e in range(first, last):
+        at = entries[e, 2] * LANES
+        found = load(w, 0) * load(signs, (entries[e, 0] & 15) * LANES)
+        store(out, at, load(out, at) + either(odd(base & entries[e, 1]), -found, found))
+
+
+@compiled
+@no_type_check
+def fold_few(w, size, entries, first, last, less, base, signs, out):
+    """As `fold`, one entry after the other; `less` as in `phases_of_few`."""
+    e, half = last, size >> 1
+    while half >= LANES and e > first:
+        stop = e
+        while stop > first and entries[stop - 1, 0] - less >= half:
+            stop -= 1
+        add_fold(w, half, entries, stop, e, less, base, signs, out)
+        e = stop
+        halve(w, half)
+        half >>= 1
+    add_lanes(w, entries, first, e, base, signs, out)
+
+
+@compiled
+@no_type_check
+def fold(w, size, entries, first, last, base, signs, out, spare):
+    """Adds the sum of (-1)**odd(k & z) w[k], k below `size`, to the slot of each entry, in lanes; w is used up.
+
+    Entries as in `phases`.
+    """
+    e, half = last, size >> 1
+    while half >= LANES and e > first:
+        stop = e
+        while stop > first and entries[stop - 1, 0] >= half:
+            stop -= 1
+        if e - stop > MANY:
+            for p in range(0, half, LANES):
+                store(spare, p, load(w, p) - load(w, p + half))
+            fold_few(spare, half, entries, stop, e, half, base, signs, out)
+        else:
+            add_fold(w, half, entries, stop, e, 0, base, signs, out)
+        e = stop
+        halve(w, half)
+        half >>= 1
+    add_lanes(w, entries, first, e, base, signs, out)
 
 
 @compiled
@@ -519,30 +618,30 @@ def deposit(number, bits, first, last):
 
 @compiled
 @no_type_check
-def fetch(array, tile, base, contiguous, bits, first, last):
+def fetch(array, tile, base, row, offsets):
     """A tile's rows from the state."""
-    row = 1 << contiguous
-    for r in range(1 << (last - first)):
-        o = base | deposit(r, bits, first, last)
+    for r in range(len(offsets)):
+        o = base | offsets[r]
         for p in range(0, row, LANES):
             store(tile, r * row + p, load(array, o + p))
 
 
 @compiled
 @no_type_check
-def put(array, tile, base, contiguous, bits, first, last):
+def put(array, tile, base, row, offsets):
     """And back."""
-    row = 1 << contiguous
-    for r in range(1 << (last - first)):
-        o = base | deposit(r, bits, first, last)
+    for r in range(len(offsets)):
+        o = base | offsets[r]
         for p in range(0, row, LANES):
             store(array, o + p, load(tile, r * row + p))
 
 
 @compiled
 @no_type_check
-def apply(re, im, tre, tim, base, code, first, last, entries, cos, sin, signs):
-    """Instructions on a tile."""
+def apply(re, im, table, base, code, first, last, entries, cos, sin, signs):
+    """Instructions on a tile; table (4, size) is scratch."""
+    size = len(re)
+    tre, tim = table[0, :size], table[1, :size]
     for i in range(first, last):
         kind, a, b, x, z, outer, ys = code[i]
         if kind == ROTATE:
@@ -552,14 +651,16 @@ def apply(re, im, tre, tim, base, code, first, last, entries, cos, sin, signs):
             ar, ai, br, bi = turning(entries, a, b, cos, sin)
             turn(re, im, x, ar, ai, br, bi, signs)
         else:
-            phases(tre, tim, len(re), entries, a, b, base, cos, sin, signs)
+            phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
             multiply(re, im, tre, tim)
 
 
 @compiled
 @no_type_check
-def undo(re, im, lre, lim, tre, tim, base, code, first, last, entries, cos, sin, signs, wanted, gradient):
+def undo(re, im, lre, lim, table, base, code, first, last, entries, cos, sin, signs, wanted, gradient):
     """Instructions undone on both tiles; adds Im <lambda|P|psi> to the gradient of each slot."""
+    size = len(re)
+    tre, tim = table[0, :size], table[1, :size]
     for i in range(last - 1, first - 1, -1):
         kind, a, b, x, z, outer, ys = code[i]
         if kind == ROTATE:
@@ -581,8 +682,8 @@ def undo(re, im, lre, lim, tre, tim, base, code, first, last, entries, cos, sin,
         else:
             if wanted[i]:
                 overlap(re, im, lre, lim, tre)
-                fold(tre, entries, a, b, base, signs, gradient)
-            phases(tre, tim, len(re), entries, a, b, base, cos, sin, signs)
+                fold(tre, size, entries, a, b, base, signs, gradient, table[2])
+            phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
             divide(re, im, tre, tim)
             divide(lre, lim, tre, tim)
 
@@ -705,13 +806,13 @@ def begin_gradient(lre, lim, tre, tim, bits, rows, start, entries, cos, sin, fir
 
 @careful
 @no_type_check
-def angles(given, shared, x, w, first, count, rows, again, cos, sin):
+def angles(given, x, w, first, count, rows, again, cos, sin):
     """Cosines and sines of samples from `first` on; False where an angle is not finite.
 
-    given: (constants (1 or b, slots), and of each slot its pointer to columns and factors). Columns are those of x
-    (b, p), then those of w. shared: slots in which samples do not differ; they are left alone if `again`.
+    given: constants (1 or b, slots); of each slot its pointer to columns and factors; slots in which samples do not
+    differ, which are left alone if `again`. Columns are those of x (b, p), then those of w.
     """
-    constant, pointer, column, factor = given
+    constant, pointer, column, factor, shared = given
     for slot in range(len(pointer) - 1):
         same = shared[slot]
         if same and again:
@@ -733,116 +834,70 @@ def angles(given, shared, x, w, first, count, rows, again, cos, sin):
 
 @compiled
 @no_type_check
-def run_stage(stage, re, im, tile, tre, tim, plan, cos, sin, signs):
-    """All tiles of a stage; tile (2, size)."""
-    code, entries, highs, _ = plan
-    first, last, contiguous, high, outer, end = stage[1], stage[2], stage[3], stage[4], stage[5], stage[6]
-    size = 1 << (contiguous + outer - high)
+def run_stage(stage, re, im, tile, table, plan, cos, sin, signs):
+    """All tiles of a stage; tile and table (4, size) are scratch."""
+    _, _, code, entries, bits, _, _ = plan
+    _, first, last, contiguous, high, outer, end = stage
+    size, row = 1 << (contiguous + outer - high), 1 << contiguous
+    offsets = np.empty(1 << (outer - high), np.int64)
+    for r in range(len(offsets)):
+        offsets[r] = deposit(r, bits, high, outer)
     for o in range(1 << (end - outer)):
-        base = deposit(o, highs, outer, end)
+        base = deposit(o, bits, outer, end)
         if high == outer:
-            apply(
-                re[base : base + size],
-                im[base : base + size],
-                tre[:size],
-                tim[:size],
-                base,
-                code,
-                first,
-                last,
-                entries,
-                cos,
-                sin,
-                signs,
-            )
+            to = base + size
+            apply(re[base:to], im[base:to], table, base, code, first, last, entries, cos, sin, signs)
         else:
-            fetch(re, tile[0], base, contiguous, highs, high, outer)
-            fetch(im, tile[1], base, contiguous, highs, high, outer)
-            apply(
-                tile[0, :size],
-                tile[1, :size],
-                tre[:size],
-                tim[:size],
-                base,
-                code,
-                first,
-                last,
-                entries,
-                cos,
-                sin,
-                signs,
-            )
-            put(re, tile[0], base, contiguous, highs, high, outer)
-            put(im, tile[1], base, contiguous, highs, high, outer)
+            own = tile[:, :size]
+            fetch(re, own[0], base, row, offsets)
+            fetch(im, own[1], base, row, offsets)
+            apply(own[0], own[1], table, base, code, first, last, entries, cos, sin, signs)
+            put(re, own[0], base, row, offsets)
+            put(im, own[1], base, row, offsets)
 
 
 @compiled
 @no_type_check
-def undo_stage(stage, re, im, lre, lim, tile, tre, tim, plan, cos, sin, signs, gradient):
-    """All tiles of a stage backwards; tile (4, size)."""
-    code, entries, highs, wanted = plan
-    first, last, contiguous, high, outer, end = stage[1], stage[2], stage[3], stage[4], stage[5], stage[6]
-    size = 1 << (contiguous + outer - high)
+def undo_stage(stage, re, im, lre, lim, tile, table, plan, cos, sin, signs, gradient):
+    """All tiles of a stage backwards."""
+    _, _, code, entries, bits, wanted, _ = plan
+    _, first, last, contiguous, high, outer, end = stage
+    size, row = 1 << (contiguous + outer - high), 1 << contiguous
+    offsets = np.empty(1 << (outer - high), np.int64)
+    for r in range(len(offsets)):
+        offsets[r] = deposit(r, bits, high, outer)
     for o in range(1 << (end - outer)):
-        base = deposit(o, highs, outer, end)
+        base = deposit(o, bits, outer, end)
         if high == outer:
             to = base + size
             undo(
-                re[base:to],
-                im[base:to],
-                lre[base:to],
-                lim[base:to],
-                tre[:size],
-                tim[:size],
-                base,
-                code,
-                first,
-                last,
-                entries,
-                cos,
-                sin,
-                signs,
-                wanted,
-                gradient,
-            )
+                re[base:to], im[base:to], lre[base:to], lim[base:to], table, base, code, first, last, entries, cos, sin,
+                signs, wanted, gradient,
+            )  # fmt: skip
         else:
-            fetch(re, tile[0], base, contiguous, highs, high, outer)
-            fetch(im, tile[1], base, contiguous, highs, high, outer)
-            fetch(lre, tile[2], base, contiguous, highs, high, outer)
-            fetch(lim, tile[3], base, contiguous, highs, high, outer)
+            own = tile[:, :size]
+            fetch(re, own[0], base, row, offsets)
+            fetch(im, own[1], base, row, offsets)
+            fetch(lre, own[2], base, row, offsets)
+            fetch(lim, own[3], base, row, offsets)
             undo(
-                tile[0, :size],
-                tile[1, :size],
-                tile[2, :size],
-                tile[3, :size],
-                tre[:size],
-                tim[:size],
-                base,
-                code,
-                first,
-                last,
-                entries,
-                cos,
-                sin,
-                signs,
-                wanted,
-                gradient,
-            )
-            put(re, tile[0], base, contiguous, highs, high, outer)
-            put(im, tile[1], base, contiguous, highs, high, outer)
-            put(lre, tile[2], base, contiguous, highs, high, outer)
-            put(lim, tile[3], base, contiguous, highs, high, outer)
+                own[0], own[1], own[2], own[3], table, base, code, first, last, entries, cos, sin, signs, wanted, gradient
+            )  # fmt: skip
+            put(re, own[0], base, row, offsets)
+            put(im, own[1], base, row, offsets)
+            put(lre, own[2], base, row, offsets)
+            put(lim, own[3], base, row, offsets)
 
 
 @compiled
 @no_type_check
-def expect(re, im, w, strings, diagonal, signs, out):
+def expect(re, im, w, spare, strings, diagonal, signs, out):
     """<P> of each string, in lanes. strings: rows (x, z, ys, slot), diagonal ones as entries, see `phases`."""
     if len(diagonal):
         for p in range(0, len(re), LANES):
             r, i = load(re, p), load(im, p)
             store(w, p, r * r + i * i)
-        fold(w, diagonal, 0, len(diagonal), 0, signs, out)
+        fold(w, len(w), diagonal, 0, len(diagonal), 0, signs, out, spare)
     for e in range(len(strings)):
         x, z, ys, slot = strings[e]
         low, high, zh = x & 15, x & -16, z & -16
@@ -887,60 +942,40 @@ def observe(re, im, w, strings, diagonal, weight, signs, lre, lim):
 
 @compiled
 @no_type_check
-def forward(
-    rows,
-    bits,
-    start,
-    stages,
-    plan,
-    permutations,
-    given,
-    shared,
-    x,
-    w,
-    strings,
-    diagonal,
-    signs,
-    samples,
-    keep,
-    states,
-    out,
-):
+def forward(rows, bits, plan, given, x, w, observed, samples, keep, buffers, scratch, states, out):
     """Expectations out (b, strings) of the samples (first, last); their final states; False: an angle is not finite.
 
-    rows: whether lanes are samples. states (tiles, 2, 2**bits), one tile only where they are not kept.
+    rows: whether lanes are samples. plan: see `engine.Plan`. observed: strings, diagonal ones, signs. Scratch: buffers
+    (2, 2**bits), scratch (8, size of a tile). states (tiles, 2, 2**bits), one tile only where they are not kept.
     """
-    size = 1 << bits
+    start, stages, _, entries, _, _, permutations = plan
+    strings, diagonal, signs = observed
     slots, many = len(given[1]) - 1, out.shape[1]
     cos, sin = np.empty((slots + 1) * LANES, states.dtype), np.empty((slots + 1) * LANES, states.dtype)
     cos[slots * LANES :], sin[slots * LANES :] = 1, 0
-    spare, first_state = np.empty((2, size), states.dtype), np.empty(bits * 4 * LANES, states.dtype)
-    widest = 1
+    spare, tile, table = buffers, scratch[:4], scratch[4:]
+    first_state = np.empty(bits * 4 * LANES, states.dtype)
     moves = 0
     for i in range(len(stages)):
-        if stages[i, 0] == TILE:
-            widest = max(widest, 1 << (stages[i, 3] + stages[i, 5] - stages[i, 4]))
-        else:
-            moves += 1
-    tile, table = np.empty((2, widest), states.dtype), np.empty((2, widest), states.dtype)
+        moves += stages[i, 0] == PERMUTE
     found = np.empty(many * LANES, states.dtype)
     step = LANES if rows else 1
     number = 0
     for sample in range(samples[0], samples[1], step):
         count = min(step, samples[1] - sample)
-        if not angles(given, shared, x, w, sample, count, rows, number > 0, cos, sin):
+        if not angles(given, x, w, sample, count, rows, number > 0, cos, sin):
             return False
         kept = states[number if keep else 0]
         here, there = (spare, kept) if moves & 1 else (kept, spare)
-        begin(here[0], here[1], bits, rows, start, plan[1], cos, sin, first_state)
+        begin(here[0], here[1], bits, rows, start, entries, cos, sin, first_state)
         for i in range(len(stages)):
             if stages[i, 0] == TILE:
-                run_stage(stages[i], here[0], here[1], tile, table[0], table[1], plan, cos, sin, signs)
+                run_stage(stages[i], here[0], here[1], tile, table, plan, cos, sin, signs)
             else:
                 gather(here[0], here[1], permutations[stages[i, 1]], rows, there[0], there[1])
                 here, there = there, here
         found[:] = 0
-        expect(here[0], here[1], spare[0], strings, diagonal, signs, found)
+        expect(here[0], here[1], there[0], there[1], strings, diagonal, signs, found)
         for k in range(many):
             if rows:
                 for j in range(count):
@@ -953,49 +988,27 @@ def forward(
 
 @compiled
 @no_type_check
-def backward(
-    rows,
-    bits,
-    start,
-    stages,
-    plan,
-    permutations,
-    given,
-    shared,
-    x,
-    w,
-    strings,
-    diagonal,
-    signs,
-    samples,
-    until,
-    states,
-    weight,
-    dx,
-    dw,
-):
+def backward(rows, bits, plan, given, x, w, observed, samples, until, buffers, scratch, states, weight, dx, dw):
     """Adds the gradients of sum(weight * <P>), weight (b, strings), to dx (b, p) and dw.
 
-    until: stages before this one have no parameters; -1: the first rotations have.
+    As in `forward`, but buffers (6, 2**bits). until: stages before this one have no parameters; -1: the first rotations
+    have.
     """
-    size = 1 << bits
+    start, stages, _, entries, _, _, permutations = plan
+    strings, diagonal, signs = observed
     slots, many = len(given[1]) - 1, weight.shape[1]
     cos, sin = np.empty((slots + 1) * LANES, states.dtype), np.empty((slots + 1) * LANES, states.dtype)
     cos[slots * LANES :], sin[slots * LANES :] = 1, 0
     gradient = np.empty((slots + 1) * LANES, states.dtype)
-    buffers, first_state = np.empty((6, size), states.dtype), np.empty(bits * 4 * LANES, states.dtype)
-    widest = 1
-    for i in range(len(stages)):
-        if stages[i, 0] == TILE:
-            widest = max(widest, 1 << (stages[i, 3] + stages[i, 5] - stages[i, 4]))
-    tile, table = np.empty((4, widest), states.dtype), np.empty((2, widest), states.dtype)
+    tile, table = scratch[:4], scratch[4:]
+    first_state = np.empty(bits * 4 * LANES, states.dtype)
     lanes = np.empty(many * LANES, states.dtype)
     step = LANES if rows else 1
-    _, pointer, column, factor = given
+    _, pointer, column, factor, _ = given
     number = 0
     for sample in range(samples[0], samples[1], step):
         count = min(step, samples[1] - sample)
-        angles(given, shared, x, w, sample, count, rows, number > 0, cos, sin)
+        angles(given, x, w, sample, count, rows, number > 0, cos, sin)
         re, im, lre, lim, spare_re, spare_im = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]
         re[:], im[:] = states[number, 0], states[number, 1]
         for k in range(many):
@@ -1005,7 +1018,7 @@ def backward(
         gradient[:] = 0
         for i in range(len(stages) - 1, max(until, 0) - 1, -1):
             if stages[i, 0] == TILE:
-                undo_stage(stages[i], re, im, lre, lim, tile, table[0], table[1], plan, cos, sin, signs, gradient)
+                undo_stage(stages[i], re, im, lre, lim, tile, table, plan, cos, sin, signs, gradient)
             else:
                 index = permutations[stages[i, 1]]
                 scatter(re, im, index, rows, spare_re, spare_im)
@@ -1013,8 +1026,8 @@ def backward(
                 scatter(lre, lim, index, rows, spare_re, spare_im)
                 lre, lim, spare_re, spare_im = spare_re, spare_im, lre, lim
         if until < 0:
-            begin(re, im, bits, rows, start, plan[1], cos, sin, first_state)
-            begin_gradient(lre, lim, re, im, bits, rows, start, plan[1], cos, sin, first_state, gradient)
+            begin(re, im, bits, rows, start, entries, cos, sin, first_state)
+            begin_gradient(lre, lim, re, im, bits, rows, start, entries, cos, sin, first_state, gradient)
         for slot in range(slots):
             for i in range(pointer[slot], pointer[slot + 1]):
                 k, by = column[i], -2 * factor[i]

@@ -21,6 +21,8 @@ from edubba.quantum.programs import Linear, Program
 engine = gradients.engine
 MEMORY = 0.5
 """share of the free memory that a simulation may take"""
+LARGE = 1 << 24
+"""amplitudes of a batch below which memory is not looked at"""
 
 
 class Group(NamedTuple):
@@ -318,7 +320,7 @@ def _compiled(
         ready = circuits.kept[key] = _tasks(circuits, names, w.shape[0], sums, qubits, dtype)
     if ready.circuits != b:
         check_lengths(ready.circuits, b)
-    if not ready.parts:
+    if not ready.parts:  # nothing at all, or observables that do not fit
         return None
     found = []
     for index, fixed, task in ready.parts:
@@ -328,11 +330,11 @@ def _compiled(
             if task.linear is None:
                 at, shared = fixed.exponents(torch.cat([at, w.expand(len(at), -1)], dim=1)), w[:0]
             many, n = at.shape[0], fixed.program.n
-            size = many if many << n < 1 << 24 else chunk(n, many, states.COMPLEX[dtype])
+            size = many if many << n < LARGE else chunk(n, many, states.COMPLEX[dtype])
             for some in at.split(size) if size < many else (at,):
                 part = engine.expectation(task, some, shared)
-                if part is None:
-                    return None
+                if part is None:  # constant matrices, which the kernels do not know
+                    part = states.Adjoint.apply(task.exponents(some, shared), fixed.program, task.observables)
                 found.append(part)
         except engine.NotFinite:
             whole = torch.cat([x, w.expand(len(x), -1)], dim=1)
