@@ -1,5 +1,8 @@
 """The compiled kernels against plain torch, in every way in which they can lay out a state."""
 
+import hashlib
+from pathlib import Path
+
 import cirq
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from edubba.core.errors import UserError
 from edubba.quantum import circuits as circuits_
 from edubba.quantum import engine, gates, kernels, simulation
 
+LANES = Path(kernels.__file__).with_name("lanes.py")
 QUBITS = cirq.LineQubit.range(9)
 S = sympy.symbols("s0:6")
 DOUBLE = {"dtype": torch.float64}
@@ -326,3 +330,7 @@ def test_samples_that_do_not_fit_into_memory_at_once_go_in_parts(monkeypatch, bu
     np.testing.assert_allclose(whole.detach(), parts.detach(), atol=1e-12)
     (a,), (b,) = (torch.autograd.grad(v.square().sum(), layer.weight) for v in (whole, parts))
     np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_what_was_compiled_before_is_compiled_anew_where_lanes_have_changed():
+    assert hashlib.sha256(LANES.read_bytes()).hexdigest()[:16] == kernels.BUILT_ON, "write this into kernels.py"

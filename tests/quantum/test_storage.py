@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sympy
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edubba import quantum as q
@@ -84,6 +84,7 @@ def circuit(draw):
 
 @settings(max_examples=40)
 @given(st.lists(circuit(), min_size=1, max_size=4))
+@example([cirq.Circuit(cirq.X(cirq.LineQubit(0)) ** sympy.Mul(sympy.Float(0), s, evaluate=False))])
 def test_circuits_with_expressions_come_back_exactly(tmp_path_factory, made):
     tensor = q.convert_to_tensor([made])
     path = tmp_path_factory.mktemp("saved") / "tensor.npz"

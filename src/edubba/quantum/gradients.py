@@ -59,12 +59,6 @@ class ParameterShift:
 
     evaluate: Callable[[Tensor, Program, Terms], Tensor] = exact
 
-    def on_exponents(self, t: Tensor, group: Any, terms: Terms) -> Tensor:
-        return _Shifted.apply(t, group.program, terms, self.evaluate)
-
-    def on_values(self, evaluate: Evaluate, values: Tensor) -> Tensor:
-        return evaluate(values, np.arange(len(values)))
-
 
 TWO = ((0.5, np.pi / 2),)
 FOUR = ((0.5, np.pi / 4 * (1 / np.sqrt(2) + 1)), (1.5, np.pi / 4 * (1 / np.sqrt(2) - 1)))
@@ -92,30 +86,44 @@ def shifts(step: Any) -> tuple[tuple[float, float], ...]:
     return TWO
 
 
-class _Shifted(torch.autograd.Function):
+Shift = tuple[int, float, float]
+"""(column, by, weight): one of the values whose weighted sum is the derivative by a column"""
+NUMBERS = 1 << 24
+"""in the shifted points that are asked for together"""
+
+
+class Shifted(torch.autograd.Function):
+    """Values (b, k) at each of some points (b, m); those that the gradient needs at shifted points are asked for together.
+
+    Takes `evaluate`, which may get any multiple of the b rows of a point, the shifts of each point, and the points.
+    """
+
     @staticmethod
-    def forward(ctx, t: Tensor, program: Program, terms: Terms, evaluate: Any) -> Tensor:
-        ctx.program, ctx.terms, ctx.evaluate = program, terms, evaluate
-        ctx.save_for_backward(t)
-        with torch.no_grad():
-            return evaluate(t, program, terms)
+    def forward(ctx, evaluate: Callable[..., Sequence[Tensor]], rules: Sequence[Sequence[Shift]], *points: Tensor):
+        ctx.evaluate, ctx.rules = evaluate, rules
+        ctx.save_for_backward(*points)
+        return tuple(evaluate(points))
 
     @staticmethod
     def backward(ctx, *given: Tensor):
-        (g,) = given
-        (t,) = ctx.saved_tensors
-        columns = []
-        for i, step in enumerate(ctx.program.steps):
-            column = torch.zeros_like(t[:, 0])
-            for s, w in shifts(step):
-                by = torch.zeros_like(t[0])
-                by[i] = s
-                ahead, behind = (
-                    _Shifted.apply(t + sign * by, ctx.program, ctx.terms, ctx.evaluate) for sign in (1, -1)
-                )
-                column = column + w * (g * (ahead - behind)).sum(1)
-            columns.append(column)
-        return torch.stack(columns, 1) if columns else torch.zeros_like(t), None, None, None
+        points = ctx.saved_tensors
+        total = [torch.zeros_like(x) for x in points]
+        size = max(1, NUMBERS // max(1, sum(x.numel() for x in points)))
+        for first in range(0, max(map(len, ctx.rules)), size):
+            rules = [rule[first : first + size] for rule in ctx.rules]
+            moved = []
+            for x, rule in zip(points, rules, strict=True):
+                by = x.new_zeros(len(rule), 1, x.shape[1])
+                for r, (column, shift, _) in enumerate(rule):
+                    by[r, 0, column] = shift
+                moved.append((x + by).flatten(0, 1))
+            found = Shifted.apply(ctx.evaluate, ctx.rules, *moved)
+            for i, (x, g, rule, e) in enumerate(zip(points, given, rules, found, strict=True)):
+                weight = x.new_zeros(len(rule), x.shape[1])
+                for r, (column, _, w) in enumerate(rule):
+                    weight[r, column] = w
+                total[i] = total[i] + (g * e.reshape(len(rule), *g.shape)).sum(-1).T @ weight
+        return None, None, *total
 
 
 @dataclass(frozen=True)
@@ -133,38 +141,6 @@ class LinearCombination:
             )
         if len(set(self.perturbations)) < len(self.perturbations):
             raise UserError("two perturbations are equal: each must be another")
-
-    def on_exponents(self, t: Tensor, group: Any, terms: Terms) -> Tensor:
-        return self.evaluate(t, group.program, terms)
-
-    def on_values(self, evaluate: Evaluate, values: Tensor) -> Tensor:
-        return _Combined.apply(values, evaluate, tuple(self.weights), tuple(self.perturbations))
-
-
-class _Combined(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, values: Tensor, evaluate: Evaluate, weights: Any, perturbations: Any) -> Tensor:
-        ctx.evaluate, ctx.weights, ctx.perturbations = evaluate, weights, perturbations
-        ctx.save_for_backward(values)
-        with torch.no_grad():
-            return evaluate(values, np.arange(len(values)))
-
-    @staticmethod
-    def backward(ctx, *given: Tensor):
-        (g,) = given
-        (values,) = ctx.saved_tensors
-        b, p = values.shape
-        own = np.arange(b)
-        columns = []
-        for i in range(p):
-            by = torch.zeros_like(values[0])
-            by[i] = 1
-            total = sum(
-                w * _Combined.apply(values + d * by, lambda v, _: ctx.evaluate(v, own), ctx.weights, ctx.perturbations)
-                for w, d in zip(ctx.weights, ctx.perturbations, strict=True)
-            )
-            columns.append((g * total).sum(1))
-        return torch.stack(columns, 1) if columns else torch.zeros_like(values), None, None, None
 
 
 def stencil(points: Sequence[int]) -> list[float]:

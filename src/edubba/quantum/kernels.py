@@ -8,171 +8,28 @@ one is fetched. Backwards, each instruction is undone on the state and on the ob
 Im <lambda|P|psi> is gathered on the way, which is all that its derivative needs.
 """
 
-import operator
 from typing import Any, no_type_check
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic, models, overload, register_model
 
-LANES = 16
+from edubba.quantum.lanes import LANES, either, load, odd, splat, store, swapped, total
+
+BUILT_ON = "a3534ced145aef59"
+"""of lanes.py: numba compiles anew where this file has changed, and looks at no other; a test says what it must be"""
+WIDE, NONE = np.int64(LANES), np.int64(0)
+"""as numbers of any size: for each literal that a function is called with it would be compiled once more"""
 ROTATE, TURN, PHASE = 0, 1, 2
 """kinds of instructions: a rotation of a Pauli string, several on one bit, a diagonal"""
 TILE, PERMUTE = 0, 1
 """kinds of stages"""
-compiled: Any = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+compiled: Any = numba.njit(nogil=True, fastmath=True, error_model="numpy")
+entrance: Any = numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+"""of what Python calls: its compiled code, with all that it calls, is kept on disk"""
 MANY = 2
 """strings of a diagonal with the same highest bit, beyond which they are folded together"""
-careful: Any = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")
+careful: Any = numba.njit(nogil=True, fastmath=False, error_model="numpy")
 """fast arithmetic takes for granted that numbers are finite, so it cannot ask"""
-
-
-class Lanes(types.Type):
-    """So many numbers that are computed with at a time."""
-
-    def __init__(self, dtype: Any) -> None:
-        self.dtype = dtype
-        super().__init__(name=f"Lanes({dtype})")
-
-
-@register_model(Lanes)
-class _LanesModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, its: Any) -> None:
-        super().__init__(manager, its, ir.VectorType(manager.lookup(its.dtype).get_value_type(), LANES))
-
-
-def _many(values: Any) -> Any:
-    return ir.Constant(ir.VectorType(ir.IntType(32), LANES), values)
-
-
-def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
-    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
-
-
-@intrinsic
-@no_type_check
-def load(typing, array, index):
-    """Lanes from array[index] on."""
-
-    def code(context, builder, signature, args):
-        vector = context.get_value_type(signature.return_type)
-        where = _address(context, builder, signature.args[0], args[0], args[1], vector)
-        return builder.load(where, align=context.get_abi_sizeof(vector.element))
-
-    return Lanes(array.dtype)(array, types.intp), code
-
-
-@intrinsic
-@no_type_check
-def store(typing, array, index, lanes):
-    """array[index:] = lanes."""
-
-    def code(context, builder, signature, args):
-        vector = args[2].type
-        where = _address(context, builder, signature.args[0], args[0], args[1], vector)
-        builder.store(args[2], where, align=context.get_abi_sizeof(vector.element))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp, lanes), code
-
-
-@intrinsic
-@no_type_check
-def splat(typing, x):
-    """The same number in all lanes."""
-
-    def code(context, builder, signature, args):
-        vector = context.get_value_type(signature.return_type)
-        nothing = ir.Constant(vector, ir.Undefined)
-        first = builder.insert_element(nothing, args[0], ir.Constant(ir.IntType(32), 0))
-        return builder.shuffle_vector(first, nothing, _many([0] * LANES))
-
-    return Lanes(x)(x), code
-
-
-@intrinsic
-@no_type_check
-def swapped(typing, lanes, bit):
-    """out[j] = lanes[j ^ bit], bit a constant of the code."""
-    if not isinstance(bit, types.IntegerLiteral):
-        return None
-    mask = _many([j ^ bit.literal_value for j in range(LANES)])
-
-    def code(context, builder, signature, args):
-        return builder.shuffle_vector(args[0], args[0], mask)
-
-    return lanes(lanes, bit), code
-
-
-@intrinsic
-@no_type_check
-def total(typing, lanes):
-    """The sum over lanes."""
-
-    def code(context, builder, signature, args):
-        found, width = args[0], LANES
-        while width > 1:
-            moved = builder.shuffle_vector(found, found, _many([(j + width // 2) % LANES for j in range(LANES)]))
-            found, width = builder.fadd(found, moved, flags=("fast",)), width // 2
-        return builder.extract_element(found, ir.Constant(ir.IntType(32), 0))
-
-    return lanes.dtype(lanes), code
-
-
-@intrinsic
-@no_type_check
-def odd(typing, k):
-    """Whether k has an odd number of ones, 0 or 1."""
-
-    def code(context, builder, signature, args):
-        return builder.and_(builder.ctpop(args[0]), ir.Constant(args[0].type, 1))
-
-    return types.intp(types.intp), code
-
-
-@intrinsic
-@no_type_check
-def either(typing, condition, one, other):
-    """`one` where the condition is not 0, else `other`, without a branch."""
-
-    def code(context, builder, signature, args):
-        return builder.select(builder.icmp_signed("!=", args[0], ir.Constant(args[0].type, 0)), args[1], args[2])
-
-    return one(types.intp, one, one), code
-
-
-def _arithmetic(function: Any, name: str) -> None:
-    @intrinsic
-    @no_type_check
-    def compute(typing, x, y):
-        return x(x, y), lambda context, builder, signature, args: getattr(builder, name)(*args, flags=("fast",))
-
-    @overload(function)
-    def use(x, y):
-        if isinstance(x, Lanes) and isinstance(y, Lanes):
-            lanes: Any = compute
-            return lambda x, y: lanes(x, y)
-
-
-for _function, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul")):
-    _arithmetic(_function, _name)
-
-
-@intrinsic
-@no_type_check
-def _negated(typing, x):
-    return x(x), lambda context, builder, signature, args: builder.fneg(args[0], flags=("fast",))
-
-
-@overload(operator.neg)
-def _negative(x):
-    if isinstance(x, Lanes):
-        lanes: Any = _negated
-        return lambda x: lanes(x)
 
 
 @compiled
@@ -405,10 +262,10 @@ def double_by(re, im, half, kr, ki, fre, fim):
 @no_type_check
 def phases_of_few(re, im, size, entries, first, last, less, base, cos, sin, signs):
     """As `phases`, one entry after the other; less: a bit that all of them have, and that is left out."""
-    r, i, e = constant_phase(entries, first, last, LANES, less, base, cos, sin, signs)
+    r, i, e = constant_phase(entries, first, last, WIDE, less, base, cos, sin, signs)
     store(re, 0, r)
     store(im, 0, i)
-    half = LANES
+    half = WIDE
     while half < size:
         r, i, e = constant_phase(entries, e, last, half + LANES, less, base, cos, sin, signs)
         stop = e
@@ -426,12 +283,12 @@ def phases(re, im, size, entries, first, last, base, cos, sin, signs, spare_re, 
 
     entries: rows (z within the tile, ascending; z outside, where the tile's index is `base`; slot).
     """
-    r, i, e = constant_phase(entries, first, last, LANES, 0, base, cos, sin, signs)
+    r, i, e = constant_phase(entries, first, last, WIDE, NONE, base, cos, sin, signs)
     store(re, 0, r)
     store(im, 0, i)
-    half = LANES
+    half = WIDE
     while half < size:
-        r, i, e = constant_phase(entries, e, last, half + LANES, 0, base, cos, sin, signs)
+        r, i, e = constant_phase(entries, e, last, half + LANES, NONE, base, cos, sin, signs)
         stop = e
         while stop < last and entries[stop, 0] < 2 * half:
             stop += 1
@@ -439,7 +296,7 @@ def phases(re, im, size, entries, first, last, base, cos, sin, signs, spare_re, 
             phases_of_few(spare_re, spare_im, half, entries, e, stop, half, base, cos, sin, signs)
             double_by(re, im, half, r, i, spare_re, spare_im)
         else:
-            double(re, im, half, r, i, entries, e, stop, 0, base, cos, sin, signs)
+            double(re, im, half, r, i, entries, e, stop, NONE, base, cos, sin, signs)
         e = stop
         half *= 2
 
@@ -542,7 +399,7 @@ def fold(w, size, entries, first, last, base, signs, out, spare):
                 store(spare, p, load(w, p) - load(w, p + half))
             fold_few(spare, half, entries, stop, e, half, base, signs, out)
         else:
-            add_fold(w, half, entries, stop, e, 0, base, signs, out)
+            add_fold(w, half, entries, stop, e, NONE, base, signs, out)
         e = stop
         halve(w, half)
         half >>= 1
@@ -559,7 +416,7 @@ def unfold(w, entries, first, last, weight, signs):
         found = found + load(weight, entries[e, 2] * LANES) * load(signs, entries[e, 0] * LANES)
         e += 1
     store(w, 0, found)
-    half = LANES
+    half = WIDE
     while half < len(w):
         stop = e
         while stop < last and entries[stop, 0] < 2 * half:
@@ -708,7 +565,7 @@ def begin(re, im, bits, rows, start, entries, cos, sin, first):
                 at = 4 * LANES * q + 2 * LANES * (j >> q & 1)
                 r, i = r * first[at] - i * first[at + LANES], r * first[at + LANES] + i * first[at]
             re[j], im[j] = r, i
-    size = LANES
+    size = WIDE
     for q in range(4, bits):
         at = 4 * LANES * q
         ar, ai, br, bi = (
@@ -734,7 +591,7 @@ def begin_gradient(lre, lim, tre, tim, bits, rows, start, entries, cos, sin, fir
     tre, tim get at [2**q, 2**(q + 1)) the product state of the bits below q.
     """
     one = splat(cos.dtype.type(1))
-    size = LANES
+    size = WIDE
     if rows:
         store(tre, size, one)
         store(tim, size, one - one)
@@ -848,12 +705,12 @@ def run_stage(stage, re, im, tile, table, plan, cos, sin, signs):
             to = base + size
             apply(re[base:to], im[base:to], table, base, code, first, last, entries, cos, sin, signs)
         else:
-            own = tile[:, :size]
-            fetch(re, own[0], base, row, offsets)
-            fetch(im, own[1], base, row, offsets)
-            apply(own[0], own[1], table, base, code, first, last, entries, cos, sin, signs)
-            put(re, own[0], base, row, offsets)
-            put(im, own[1], base, row, offsets)
+            own_re, own_im = tile[0, :size], tile[1, :size]
+            fetch(re, own_re, base, row, offsets)
+            fetch(im, own_im, base, row, offsets)
+            apply(own_re, own_im, table, base, code, first, last, entries, cos, sin, signs)
+            put(re, own_re, base, row, offsets)
+            put(im, own_im, base, row, offsets)
 
 
 @compiled
@@ -875,18 +732,18 @@ def undo_stage(stage, re, im, lre, lim, tile, table, plan, cos, sin, signs, grad
                 signs, wanted, gradient,
             )  # fmt: skip
         else:
-            own = tile[:, :size]
-            fetch(re, own[0], base, row, offsets)
-            fetch(im, own[1], base, row, offsets)
-            fetch(lre, own[2], base, row, offsets)
-            fetch(lim, own[3], base, row, offsets)
+            own_re, own_im, own_lre, own_lim = tile[0, :size], tile[1, :size], tile[2, :size], tile[3, :size]
+            fetch(re, own_re, base, row, offsets)
+            fetch(im, own_im, base, row, offsets)
+            fetch(lre, own_lre, base, row, offsets)
+            fetch(lim, own_lim, base, row, offsets)
             undo(
-                own[0], own[1], own[2], own[3], table, base, code, first, last, entries, cos, sin, signs, wanted, gradient
+                own_re, own_im, own_lre, own_lim, table, base, code, first, last, entries, cos, sin, signs, wanted, gradient
             )  # fmt: skip
-            put(re, own[0], base, row, offsets)
-            put(im, own[1], base, row, offsets)
-            put(lre, own[2], base, row, offsets)
-            put(lim, own[3], base, row, offsets)
+            put(re, own_re, base, row, offsets)
+            put(im, own_im, base, row, offsets)
+            put(lre, own_lre, base, row, offsets)
+            put(lim, own_lim, base, row, offsets)
 
 
 @compiled
@@ -897,7 +754,7 @@ def expect(re, im, w, spare, strings, diagonal, signs, out):
         for p in range(0, len(re), LANES):
             r, i = load(re, p), load(im, p)
             store(w, p, r * r + i * i)
-        fold(w, len(w), diagonal, 0, len(diagonal), 0, signs, out, spare)
+        fold(w, len(w), diagonal, NONE, len(diagonal), NONE, signs, out, spare)
     for e in range(len(strings)):
         x, z, ys, slot = strings[e]
         low, high, zh = x & 15, x & -16, z & -16
@@ -917,7 +774,7 @@ def expect(re, im, w, spare, strings, diagonal, signs, out):
 @no_type_check
 def observe(re, im, w, strings, diagonal, weight, signs, lre, lim):
     """lambda = sum of weight P psi; weight in lanes."""
-    unfold(w, diagonal, 0, len(diagonal), weight, signs)
+    unfold(w, diagonal, NONE, len(diagonal), weight, signs)
     for p in range(0, len(re), LANES):
         d = load(w, p)
         store(lre, p, d * load(re, p))
@@ -940,7 +797,7 @@ def observe(re, im, w, strings, diagonal, weight, signs, lre, lim):
                 store(lim, p, load(lim, p) + sign * yi)
 
 
-@compiled
+@entrance
 @no_type_check
 def forward(rows, bits, plan, given, x, w, observed, samples, keep, buffers, scratch, states, out):
     """Expectations out (b, strings) of the samples (first, last); their final states; False: an angle is not finite.
@@ -986,7 +843,7 @@ def forward(rows, bits, plan, given, x, w, observed, samples, keep, buffers, scr
     return True
 
 
-@compiled
+@entrance
 @no_type_check
 def backward(rows, bits, plan, given, x, w, observed, samples, until, buffers, scratch, states, weight, dx, dw):
     """Adds the gradients of sum(weight * <P>), weight (b, strings), to dx (b, p) and dw.
@@ -1010,7 +867,9 @@ def backward(rows, bits, plan, given, x, w, observed, samples, until, buffers, s
         count = min(step, samples[1] - sample)
         angles(given, x, w, sample, count, rows, number > 0, cos, sin)
         re, im, lre, lim, spare_re, spare_im = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]
-        re[:], im[:] = states[number, 0], states[number, 1]
+        for p in range(0, len(re), LANES):
+            store(re, p, load(states[number, 0], p))
+            store(im, p, load(states[number, 1], p))
         for k in range(many):
             for j in range(LANES):
                 lanes[k * LANES + j] = weight[sample + (min(j, count - 1) if rows else 0), k]

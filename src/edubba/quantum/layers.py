@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from edubba.core.errors import UserError
 from edubba.quantum import circuits as circuits_
-from edubba.quantum import gradients, samplers, sampling, simulation, states
+from edubba.quantum import gradients, samplers, sampling, shifted, simulation, states
 from edubba.quantum import noise as noise_
 from edubba.quantum.circuits import Circuits
 from edubba.quantum.observables import PauliSums
@@ -77,6 +77,21 @@ class _Simulating(nn.Module):
         self.noisy = self.sampler is None and backend == "noisy"
 
 
+def _simulated(
+    rule: Any, circuits: Circuits, symbols: Sequence[Any], values: Tensor | None, operators: PauliSums, *,
+    common: Tensor | None = None, constant: Sequence[str] = (), **settings: Any,
+) -> Tensor:  # fmt: skip
+    """(b, k); differentiated by way of states, or of expectations at shifted points."""
+    if not isinstance(rule, (gradients.ParameterShift, gradients.LinearCombination)):
+        return simulation.expectation(
+            circuits, symbols, values, operators, common=common, differentiator=rule, **settings
+        )
+    return shifted.expectation(
+        shifted.simulated(rule.evaluate), circuits, symbols, simulation.joined(values, common), operators,
+        differentiator=rule, constant=constant, **settings,
+    )  # fmt: skip
+
+
 class Expectation(_Simulating):
     """Exact expectations of circuits; with `backend="noisy"` of circuits with channels."""
 
@@ -109,9 +124,9 @@ class Expectation(_Simulating):
             raise UserError(
                 f"repetitions={repetitions}: exact expectations need none; for shots use SampledExpectation"
             )
-        return simulation.expectation(
-            circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators), qubits=self.qubits,
-            differentiator=rule, dtype=self.dtype, noise=self.noisy,
+        return _simulated(
+            rule, circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators),
+            qubits=self.qubits, dtype=self.dtype, noise=self.noisy,
         )  # fmt: skip
 
 
@@ -145,9 +160,9 @@ class SampledExpectation(_Simulating):
             rule = noise_.rule(self.differentiator, repetitions, shots=True)
         else:
             rule = sampled(self.differentiator, repetitions)
-        return simulation.expectation(
-            circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators), qubits=self.qubits,
-            differentiator=rule, dtype=self.dtype, noise=self.noisy,
+        return _simulated(
+            rule, circuits_of(inputs, "the inputs"), symbol_names, symbol_values, _observables(operators),
+            qubits=self.qubits, dtype=self.dtype, noise=self.noisy,
         )  # fmt: skip
 
 
@@ -375,8 +390,8 @@ class ControlledPQC(_Simulating):
                 self.sampler, whole, names, simulation.joined(values, common), self.operators, self.repetitions,
                 differentiator=self.rule, qubits=self.qubits, dtype=self.dtype, constant=constant,
             )  # fmt: skip
-        return simulation.expectation(
-            whole, names, values, self.operators, common=common, qubits=self.qubits, differentiator=self.rule,
+        return _simulated(
+            self.rule, whole, names, values, self.operators, common=common, constant=constant, qubits=self.qubits,
             dtype=self.dtype, noise=self.noisy,
         )  # fmt: skip
 

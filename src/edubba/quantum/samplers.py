@@ -3,22 +3,20 @@
 Values, shifts and groups of strings that can be measured together make many circuits, which are sent together.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import cirq
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
-from edubba.core.errors import UserError
-from edubba.quantum import gates, gradients, observables, sampling, simulation
+from edubba.quantum import gates, sampling, shifted, simulation
 from edubba.quantum.circuits import Circuits, Structure
 from edubba.quantum.observables import PauliSums
-from edubba.quantum.programs import Program
-from edubba.quantum.states import Term
+from edubba.quantum.shifted import Job
 
 AT_ONCE = 1000
 """circuits of one `run_batch`"""
@@ -32,18 +30,6 @@ CONTROLLED = {
     ("X", 1): cirq.CXPowGate, ("Z", 1): cirq.CZPowGate, ("X", 2): cirq.CCXPowGate, ("Z", 2): cirq.CCZPowGate,
 }  # fmt: skip
 """gates that devices know, by letter and number of controls that must be 1"""
-
-
-class Job(NamedTuple):
-    """Circuits of one structure with the same observables."""
-
-    structure: Structure
-    qubits: tuple[cirq.Qid, ...]
-    program: Program
-    k: int
-    """observables"""
-    groups: list[tuple[int, int, list[tuple[int, Term]]]]
-    """see `sampling.grouped`"""
 
 
 # ---- circuits
@@ -158,72 +144,6 @@ def bits(
     return found
 
 
-def _means(
-    sampler: cirq.Sampler, jobs: Sequence[Job], ts: Sequence[Float[Tensor, "_ _"]], repetitions: int
-) -> list[Float[Tensor, "_ _"]]:
-    """Means (b, k) over shots of each job's circuits, with a row of exponents each."""
-
-    def programs() -> Iterator[cirq.Circuit]:
-        for job, t in zip(jobs, ts, strict=True):
-            last = [_measured(job.qubits, x, z) for x, z, _ in job.groups if x | z]
-            for row in t.tolist():
-                bare = circuit(job.structure, row) if last else cirq.Circuit()
-                yield from (bare + one for one in last)
-
-    results = shots(sampler, programs(), repetitions)
-    means = []
-    for job, t in zip(jobs, ts, strict=True):
-        out, n = np.zeros((len(t), job.k)), len(job.qubits)
-        for row in out:
-            for x, z, members in job.groups:
-                places = _places(n, x | z)
-                found = next(results) if places else np.zeros((1, 0), np.int8)
-                for k, term in members:  # by observable and string: equal strings in several observables stay apart
-                    own = [bool((term.x | term.z) >> (n - 1 - i) & 1) for i in places]
-                    row[k] += term.coefficient * np.mean(1.0 - 2.0 * (found[:, own].sum(1) & 1))
-        means.append(torch.from_numpy(out).to(t.device))
-    return means
-
-
-# ---- expectations and their gradients
-
-Shift = tuple[int, float, float]
-"""(column, by, weight): one of the values whose weighted sum is the derivative by a column"""
-Evaluate = Callable[[Sequence[Tensor], Sequence[Int64[np.ndarray, "_"]]], Sequence[Tensor]]
-
-
-class _Shifted(torch.autograd.Function):
-    """Values at some points, (b, m) each; those that the gradient needs at shifted points are asked for together."""
-
-    @staticmethod
-    def forward(ctx, evaluate: Evaluate, rules: Sequence[Sequence[Shift]], *points: Tensor):
-        ctx.evaluate, ctx.rules = evaluate, rules
-        ctx.save_for_backward(*points)
-        return tuple(evaluate(points, [np.arange(len(x)) for x in points]))
-
-    @staticmethod
-    def backward(ctx, *given: Tensor):
-        points = ctx.saved_tensors
-        moved, rows = [], []
-        for x, rule in zip(points, ctx.rules, strict=True):
-            by = x.new_zeros(len(rule), 1, x.shape[1])
-            for r, (column, shift, _) in enumerate(rule):
-                by[r, 0, column] = shift
-            moved.append((x + by).flatten(0, 1))
-            rows.append(np.tile(np.arange(len(x)), len(rule)))
-
-        def evaluate(points: Sequence[Tensor], which: Sequence[np.ndarray]) -> Sequence[Tensor]:
-            return ctx.evaluate(points, [own[at] for own, at in zip(rows, which, strict=True)])
-
-        gradients_ = []
-        for x, g, rule, e in zip(points, given, ctx.rules, _Shifted.apply(evaluate, ctx.rules, *moved), strict=True):
-            weight = x.new_zeros(len(rule), x.shape[1])
-            for r, (column, _, w) in enumerate(rule):
-                weight[r, column] = w
-            gradients_.append((g * e.reshape(len(rule), *g.shape)).sum(-1).T @ weight)
-        return None, None, *gradients_
-
-
 def expectation(
     sampler: cirq.Sampler, circuits: Circuits, symbols: Sequence[Any], values: Tensor | None, sums: PauliSums, repetitions: int,
     *, differentiator: Any, qubits: Sequence[cirq.Qid] | None = None, dtype: torch.dtype = torch.float32,
@@ -231,68 +151,41 @@ def expectation(
 ) -> Float[Tensor, "b k"]:  # fmt: skip
     """Means over shots, as many for each group of strings that can be measured together.
 
-    Parameters
-    ----------
-    circuits, symbols, values, sums, qubits
-        As in `simulation.expectation`; channels go to the sampler as they are.
-    differentiator
-        `gradients.ParameterShift` or `gradients.LinearCombination`.
-    constant
-        Symbols towards which no gradient is asked for, so that nothing is run for it.
+    See `shifted.expectation`; channels go to the sampler as they are.
     """
-    circuits, values, names = simulation.prepare(circuits, symbols, values, dtype=torch.float64, noise=True)
-    picked = sums.index.reshape(1, -1) if len(sums.shape) < 2 else sums.index
-    if len(picked) not in (1, len(circuits)):
-        raise UserError(
-            f"there are observables for {len(picked)} circuits, but {len(circuits)} circuits: as many, or one row"
-        )
-    picked = np.broadcast_to(picked, (len(circuits), picked.shape[1]))
-    if not len(circuits):
-        return torch.zeros(0, picked.shape[1], dtype=dtype, device=values.device)
 
-    def split(values: Tensor, which: np.ndarray) -> tuple[list[Job], list[Tensor], np.ndarray]:
-        """Jobs for the circuits `which`, the exponents of each, and the places of all rows."""
-        own = circuits[which]
-        jobs, ts, places = [], [], []
-        for group in simulation.groups(own, values, names, qubits):
-            structure = own.structures[own.structure[group.index[0]]]
-            rows = picked[which[group.index]]
-            for row in np.unique(rows, axis=0):
-                same = np.flatnonzero((rows == row).all(1))
-                terms = [observables.terms(sums.sums[i], group.qubits) for i in row.tolist()]
-                jobs.append(Job(structure, group.qubits, group.program, len(terms), sampling.grouped(terms)))
-                ts.append(group.t[same])
-                places.append(group.index[same])
-        return jobs, ts, np.argsort(np.concatenate(places))
+    def means(jobs: Sequence[Job], ts: Sequence[Float[Tensor, "_ _"]]) -> list[Float[Tensor, "_ _"]]:
+        return _means(sampler, jobs, ts, repetitions)
 
-    everything = np.arange(len(circuits))
-    if isinstance(differentiator, gradients.LinearCombination):
-
-        def at_values(points: Sequence[Tensor], which: Sequence[np.ndarray]) -> Sequence[Tensor]:
-            jobs, ts, order = split(points[0], which[0])
-            return [torch.cat(_means(sampler, jobs, ts, repetitions))[order]]
-
-        pairs = list(zip(differentiator.perturbations, differentiator.weights, strict=True))
-        rule = [(i, by, w) for i, name in enumerate(names) if name not in constant for by, w in pairs]
-        return _Shifted.apply(at_values, [rule], values)[0].to(dtype)
-    jobs, ts, order = split(values, everything)
-    filled_in = any(x.requires_grad for x in circuits.numbers)
-    rules = [
-        [shift for i in _steps(job, constant, filled_in) for by, w in gradients.shifts(job.program.steps[i])
-         for shift in ((i, by, w), (i, -by, -w))]
-        for job in jobs
-    ]  # fmt: skip
-
-    def at_exponents(points: Sequence[Tensor], which: Sequence[np.ndarray]) -> Sequence[Tensor]:
-        return _means(sampler, jobs, points, repetitions)
-
-    return torch.cat(_Shifted.apply(at_exponents, rules, *ts))[order].to(dtype)
+    return shifted.expectation(
+        means, circuits, symbols, values, sums, differentiator=differentiator, qubits=qubits, dtype=torch.float64,
+        noise=True, constant=constant,
+    ).to(dtype)  # fmt: skip
 
 
-def _steps(job: Job, constant: Sequence[str], filled_in: bool) -> list[int]:
-    """Steps whose exponents have a gradient: by symbols, or by numbers that were filled in."""
-    wanted = [any(str(s) not in constant for s in e.free_symbols) for e in job.structure.expressions]
-    moved = (job.program.of_expressions[wanted] != 0).any(0)
-    if filled_in:
-        moved |= (job.program.of_numbers != 0).any(0)
-    return torch.nonzero(moved)[:, 0].tolist()
+def _means(
+    sampler: cirq.Sampler, jobs: Sequence[Job], ts: Sequence[Float[Tensor, "_ _"]], repetitions: int
+) -> list[Float[Tensor, "_ _"]]:
+    """Means (b, k) over shots of each job's circuits, with a row of exponents each."""
+    groups = [sampling.grouped(job.terms) for job in jobs]
+
+    def programs() -> Iterator[cirq.Circuit]:
+        for job, its, t in zip(jobs, groups, ts, strict=True):
+            last = [_measured(job.qubits, x, z) for x, z, _ in its if x | z]
+            for row in t.tolist():
+                bare = circuit(job.structure, row) if last else cirq.Circuit()
+                yield from (bare + one for one in last)
+
+    results = shots(sampler, programs(), repetitions)
+    means = []
+    for job, its, t in zip(jobs, groups, ts, strict=True):
+        out, n = np.zeros((len(t), len(job.terms))), len(job.qubits)
+        for row in out:
+            for x, z, members in its:
+                places = _places(n, x | z)
+                found = next(results) if places else np.zeros((1, 0), np.int8)
+                for k, term in members:  # by observable and string: equal strings in several observables stay apart
+                    own = [bool((term.x | term.z) >> (n - 1 - i) & 1) for i in places]
+                    row[k] += term.coefficient * np.mean(1.0 - 2.0 * (found[:, own].sum(1) & 1))
+        means.append(torch.from_numpy(out).to(t.device))
+    return means

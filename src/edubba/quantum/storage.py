@@ -344,6 +344,8 @@ def _read_expression(written: Any) -> Any:
         mantissa, exponent, bits = rest
         if not (type(mantissa) is type(exponent) is type(bits) is int):
             raise ValueError(f"{written} is no number")
+        if not mantissa:  # which sympy would make the integer 0
+            return sympy.Float(0, precision=bits)
         return sympy.Float((int(mantissa < 0), abs(mantissa), exponent, mantissa.bit_length()), precision=bits)
     if name in CONSTANTS:
         return CONSTANTS[name]
