@@ -463,20 +463,22 @@ def parts(it: Plan, b: int) -> list[tuple[int, int]]:
     """The samples, shared out to as many threads as torch has, where that pays."""
     unit = LANES if it.rows else 1
     work = b * (len(it.code) + len(it.stages) + 1) << it.bits - (LANE_BITS if it.rows else 0)
+    if work < 2 * WORK:
+        return [(0, b)] if b else []
     threads = max(1, min(torch.get_num_threads(), -(-b // unit), work // WORK))
     size = -(-b // (unit * threads)) * unit
-    return [(i, min(i + size, b)) for i in range(0, b, size)] if size else []
+    return [(i, min(i + size, b)) for i in range(0, b, size)]
 
 
 def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
-    """`work` on every item, each in a thread of its own, the first in this one."""
+    """`work` on the number of each item and the item, each in a thread of its own, the first in this one."""
     jobs = list(zip(*items, strict=True))
     if len(jobs) < 2:
-        return [work(*job) for job in jobs]
+        return [work(0, *job) for job in jobs]
     if len(jobs) not in pools:
         pools[len(jobs)] = ThreadPoolExecutor(len(jobs) - 1, thread_name_prefix="edubba-quantum")
-    others = [pools[len(jobs)].submit(work, *job) for job in jobs[1:]]
-    return [work(*jobs[0]), *(other.result() for other in others)]
+    others = [pools[len(jobs)].submit(work, i, *job) for i, job in enumerate(jobs[1:], 1)]
+    return [work(0, *jobs[0]), *(other.result() for other in others)]
 
 
 KEPT = 1 << 26
@@ -484,25 +486,30 @@ KEPT = 1 << 26
 spaces: dict[tuple[Any, ...], list[np.ndarray]] = {}
 
 
-def take(dtype: np.dtype[Any], *shape: int) -> np.ndarray:
-    """An array with anything in it."""
-    free = spaces.get((dtype, *shape))
+def take(dtype: np.dtype[Any], number: int, *shape: int) -> np.ndarray:
+    """An array with anything in it; of the same part as before, in whose processor's cache it may still be."""
+    free = spaces.get((dtype, number, shape))
     try:
         return free.pop() if free else np.empty(shape, dtype)
     except IndexError:  # another thread was faster
         return np.empty(shape, dtype)
 
 
-def give(*arrays: np.ndarray) -> None:
+def give(number: int, *arrays: np.ndarray) -> None:
     """Arrays that nobody looks at any more."""
     for array in arrays:
-        free = spaces.setdefault((array.dtype, *array.shape), [])
+        free = spaces.setdefault((array.dtype, number, array.shape), [])
         if (len(free) + 1) * array.nbytes <= KEPT:
             free.append(array)
 
 
+def room(it: Plan, states: int) -> int:
+    """Numbers that the kernels need as scratch: so many real or imaginary parts, and eight tiles."""
+    return (states << it.bits) + 8 * it.widest
+
+
 def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.ndarray, list[np.ndarray]] | None:
-    """Expectations (b, k), and the final states of the parts if they are to be kept; None: an angle is not finite.
+    """Expectations (b, k), and of each part what `backward` needs, if it is to be kept; None: an angle is not finite.
 
     Parameters
     ----------
@@ -512,65 +519,46 @@ def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.
     of, dtype = it.plan, x.dtype
     out = np.empty((len(x), of.found), dtype if of.weight is None else np.float64)
     observed = of.strings, of.diagonal, SIGNED[dtype]
+    width = (2 << of.bits) + 2 * LANES * (len(of.slots) + 1)
 
-    def work(samples: tuple[int, int]) -> np.ndarray | None:
+    def work(number: int, samples: tuple[int, int]) -> np.ndarray | None:
         tiles = -(-(samples[1] - samples[0]) // (LANES if of.rows else 1)) if keep else 1
-        states = take(dtype, tiles, 2, 1 << of.bits)
-        buffers, scratch = take(dtype, 2, 1 << of.bits), take(dtype, 8, of.widest)
-        finite = kernels.forward(
-            of.rows, of.bits, it.code, it.given, x, w, observed, samples, keep, buffers, scratch, states, out
-        )
-        give(buffers, scratch)
+        kept, space = take(dtype, number, tiles, width), take(dtype, number, room(of, 2))
+        finite = kernels.forward(of.rows, of.bits, it.code, it.given, x, w, observed, samples, keep, space, kept, out)
+        give(number, space)
         if not keep:
-            give(states)
-        return states if finite else None
+            give(number, kept)
+        return kept if finite else None
 
-    finals = each(work, parts(of, len(x)))
-    if any(part is None for part in finals):
+    kept = each(work, parts(of, len(x)))
+    if any(part is None for part in kept):
         return None
-    return out if of.weight is None else (out @ of.weight.T).astype(dtype), finals
+    return out if of.weight is None else (out @ of.weight.T).astype(dtype), kept
 
 
 def backward(
-    it: Bound, x: np.ndarray, w: np.ndarray, finals: list[np.ndarray], g: np.ndarray
+    it: Bound, shapes: tuple[tuple[int, int], int], kept: list[np.ndarray], g: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Gradients of sum(g * E) for x and w; x, w as in `forward`, with its final states."""
-    of, dtype = it.plan, x.dtype
+    """Gradients of sum(g * E) for x and w of these shapes, with what `forward` kept, which is given back."""
+    of, dtype = it.plan, g.dtype
     weight = np.ascontiguousarray(g if of.weight is None else (g @ of.weight).astype(dtype))
     observed = of.strings, of.diagonal, SIGNED[dtype]
-    dx = np.zeros(x.shape, dtype)
+    dx = np.zeros(shapes[0], dtype)
 
-    def work(samples: tuple[int, int], states: np.ndarray) -> np.ndarray:
-        dw = np.zeros(len(w))
-        buffers, scratch = take(dtype, 6, 1 << of.bits), take(dtype, 8, of.widest)
-        kernels.backward(
-            of.rows,
-            of.bits,
-            it.code,
-            it.given,
-            x,
-            w,
-            observed,
-            samples,
-            it.until,
-            buffers,
-            scratch,
-            states,
-            weight,
-            dx,
-            dw,
-        )
-        give(buffers, scratch)
+    def work(number: int, samples: tuple[int, int], own: np.ndarray) -> np.ndarray:
+        dw, space = np.zeros(shapes[1]), take(dtype, number, room(of, 6))
+        kernels.backward(of.rows, of.bits, it.code, it.given, observed, samples, it.until, space, own, weight, dx, dw)
+        give(number, space, own)
         return dw
 
-    found = each(work, cuts(of, finals, len(x)), finals)
-    return dx, (found[0] if len(found) == 1 else sum(found, np.zeros(len(w)))).astype(dtype)
+    found = each(work, cuts(of, kept, len(dx)), kept)
+    return dx, (found[0] if len(found) == 1 else sum(found, np.zeros(shapes[1]))).astype(dtype)
 
 
-def cuts(it: Plan, finals: list[np.ndarray], b: int) -> list[tuple[int, int]]:
+def cuts(it: Plan, kept: list[np.ndarray], b: int) -> list[tuple[int, int]]:
     """The samples of each part, whatever the number of threads is by now."""
     unit, at, out = LANES if it.rows else 1, 0, []
-    for part in finals:
+    for part in kept:
         out.append((at, min(at + len(part) * unit, b)))
         at = out[-1][1]
     return out
@@ -605,29 +593,31 @@ class Expectation(torch.autograd.Function):
     def forward(ctx, x: Tensor, w: Tensor, task: Task, it: Bound) -> Tensor:
         ctx.task, ctx.it = task, it
         ctx.save_for_backward(x, w)
-        ctx.x, ctx.w = np.ascontiguousarray(x.detach().numpy()), np.ascontiguousarray(w.detach().numpy())
-        found = forward(it, ctx.x, ctx.w, keep=True)
+        found = forward(it, as_array(x), as_array(w), keep=True)
         if found is None:
             raise NotFinite
-        out, ctx.finals = found
+        out, ctx.kept = found
         return torch.from_numpy(out)
 
     @staticmethod
     def backward(ctx, *given: Tensor):
         (g,) = given
+        x, w = ctx.saved_tensors  # which torch refuses where they have changed since
         if torch.is_grad_enabled():  # someone wants the derivative of the derivative
-            x, w = ctx.saved_tensors
             with torch.enable_grad():
                 value = states.expectation(states.run(ctx.task.program, ctx.task.exponents(x, w)), ctx.task.observables)
                 wanted = [v for v, needs in zip((x, w), ctx.needs_input_grad, strict=False) if needs]
                 found = iter(torch.autograd.grad(value, wanted, g, create_graph=True, materialize_grads=True))
             return *(next(found) if needs else None for needs in ctx.needs_input_grad[:2]), None, None
-        if ctx.finals is None:  # a second time
-            _, ctx.finals = forward(ctx.it, ctx.x, ctx.w, keep=True) or ((), [])
-        dx, dw = backward(ctx.it, ctx.x, ctx.w, ctx.finals, g.numpy())
-        give(*ctx.finals)
-        ctx.finals = None
+        if ctx.kept is None:  # a second time
+            _, ctx.kept = forward(ctx.it, as_array(x), as_array(w), keep=True) or ((), [])
+        kept, ctx.kept = ctx.kept, None
+        dx, dw = backward(ctx.it, (x.shape, len(w)), kept, g.numpy())
         return torch.from_numpy(dx), torch.from_numpy(dw), None, None
+
+
+def as_array(x: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(x.detach().numpy())
 
 
 class NotFinite(ValueError):
@@ -647,7 +637,7 @@ def expectation(task: Task, x: Tensor, w: Tensor) -> Tensor | None:
         return None
     if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):
         return Expectation.apply(x, w, task, it)
-    found = forward(it, np.ascontiguousarray(x.detach().numpy()), np.ascontiguousarray(w.detach().numpy()), keep=False)
+    found = forward(it, as_array(x), as_array(w), keep=False)
     if found is None:
         raise NotFinite
     return torch.from_numpy(found[0])

@@ -49,64 +49,255 @@ def exchanged(lanes, mask):
 
 @compiled
 @no_type_check
+def mixed(xr, xi, yr, yi, real, c, w, v):
+    """exp(i theta P) on two amplitudes; w and v: sin theta with the signs of P; real: P is imaginary, so that this is not."""
+    if real:
+        return c * xr + w * yr, c * xi + w * yi, c * yr + v * xr, c * yi + v * xi
+    return c * xr - w * yi, c * xi + w * yr, c * yr - v * xi, c * yi + v * xr
+
+
+@compiled
+@no_type_check
+def shared(xr, xi, yr, yi, ur, ui, real):
+    """What amplitudes x with their partners y add to Im <lambda|P|psi>, but for signs; u: lambda's at x."""
+    return ur * yr + ui * yi if real else ur * yi - ui * yr
+
+
+@compiled
+@no_type_check
+def sine(s, z, ys, signs):
+    """sin theta times (-i)**(ys & 2) and the signs of P that depend on lanes."""
+    return either(ys & 2, -s, s) * load(signs, (z & 15) * LANES)
+
+
+@compiled
+@no_type_check
+def rotate_lanes(re, im, x, z, ys, c, s, signs):
+    """exp(i theta P), P[k, k ^ x] = (-i)**ys (-1)**odd(k & z), where x has bits of lanes alone."""
+    s = sine(s, z, ys, signs)
+    minus, zh = -s, z & -16
+    for p in range(0, len(re), LANES):
+        w = either(odd(p & zh), minus, s)
+        xr, xi = load(re, p), load(im, p)
+        yr, yi = exchanged(xr, x), exchanged(xi, x)
+        if ys & 1:
+            store(re, p, c * xr + w * yr)
+            store(im, p, c * xi + w * yi)
+        else:
+            store(re, p, c * xr - w * yi)
+            store(im, p, c * xi + w * yr)
+
+
+@compiled
+@no_type_check
+def unrotate_lanes(re, im, lre, lim, x, z, ys, c, s, signs):
+    """Undoes the same on both; Im <lambda|P|psi> in lanes."""
+    s = -sine(s, z, ys, signs)
+    minus, zh, real = -s, z & -16, ys & 1
+    g = s - s
+    for p in range(0, len(re), LANES):
+        e = odd(p & zh)
+        w = either(e, minus, s)
+        xr, xi, ur, ui = load(re, p), load(im, p), load(lre, p), load(lim, p)
+        yr, yi, vr, vi = exchanged(xr, x), exchanged(xi, x), exchanged(ur, x), exchanged(ui, x)
+        f = shared(xr, xi, yr, yi, ur, ui, real)
+        g = g + either(e, -f, f)
+        if real:
+            xr, xi, ur, ui = c * xr + w * yr, c * xi + w * yi, c * ur + w * vr, c * ui + w * vi
+        else:
+            xr, xi, ur, ui = c * xr - w * yi, c * xi + w * yr, c * ur - w * vi, c * ui + w * vr
+        store(re, p, xr)
+        store(im, p, xi)
+        store(lre, p, ur)
+        store(lim, p, ui)
+    g = g * load(signs, (z & 15) * LANES)
+    return either((ys ^ (ys >> 1)) & 1, -g, g)
+
+
+@compiled
+@no_type_check
+def top(mask):
+    """Its highest bit, beyond lanes."""
+    bit = WIDE
+    while bit << 1 <= mask:
+        bit <<= 1
+    return bit
+
+
+@compiled
+@no_type_check
 def rotate(re, im, x, z, ys, c, s, signs):
-    """exp(i theta P), P[k, k ^ x] = (-i)**ys (-1)**odd(k & z), x != 0; c and s are cos and sin theta."""
-    low, high, zh = x & 15, x & -16, z & -16
-    s = s * load(signs, (z & 15) * LANES)
-    s = either(ys & 2, -s, s)
-    minus = -s
-    if high == 0:
-        for p in range(0, len(re), LANES):
-            w = either(odd(p & zh), minus, s)
-            xr, xi = load(re, p), load(im, p)
-            yr, yi = exchanged(xr, low), exchanged(xi, low)
-            if ys & 1:
-                store(re, p, c * xr + w * yr)
-                store(im, p, c * xi + w * yi)
-            else:
-                store(re, p, c * xr - w * yi)
-                store(im, p, c * xi + w * yr)
-        return
-    top = LANES
-    while top << 1 <= high:
-        top <<= 1
-    both = odd(high & zh)
-    for start in range(0, len(re), 2 * top):
-        for p in range(start, start + top, LANES):
+    """exp(i theta P), P[k, k ^ x] = (-i)**ys (-1)**odd(k & z), where x has bits beyond lanes."""
+    low, high, zh, real = x & 15, x & -16, z & -16, ys & 1
+    s = sine(s, z, ys, signs)
+    minus, both, a = -s, odd(high & zh), top(high)
+    for start in range(0, len(re), 2 * a):
+        for p in range(start, start + a, LANES):
             o, e = p ^ high, odd(p & zh)
             w, v = either(e, minus, s), either(e ^ both, minus, s)
             xr, xi, yr, yi = load(re, p), load(im, p), load(re, o), load(im, o)
             if low:
                 tr, ti, ur, ui = exchanged(xr, low), exchanged(xi, low), exchanged(yr, low), exchanged(yi, low)
+                if real:
+                    xr, xi, yr, yi = c * xr + w * ur, c * xi + w * ui, c * yr + v * tr, c * yi + v * ti
+                else:
+                    xr, xi, yr, yi = c * xr - w * ui, c * xi + w * ur, c * yr - v * ti, c * yi + v * tr
             else:
-                tr, ti, ur, ui = xr, xi, yr, yi
-            if ys & 1:
-                store(re, p, c * xr + w * ur)
-                store(im, p, c * xi + w * ui)
-                store(re, o, c * yr + v * tr)
-                store(im, o, c * yi + v * ti)
-            else:
-                store(re, p, c * xr - w * ui)
-                store(im, p, c * xi + w * ur)
-                store(re, o, c * yr - v * ti)
-                store(im, o, c * yi + v * tr)
+                xr, xi, yr, yi = mixed(xr, xi, yr, yi, real, c, w, v)
+            store(re, p, xr)
+            store(im, p, xi)
+            store(re, o, yr)
+            store(im, o, yi)
 
 
 @compiled
 @no_type_check
-def rotation_gradient(re, im, lre, lim, x, z, ys, signs):
-    """Im <lambda|P|psi> in lanes."""
-    low, high, zh = x & 15, x & -16, z & -16
-    plus = load(signs, (z & 15) * LANES)
-    plus = either((ys ^ (ys >> 1)) & 1, -plus, plus)
-    minus = -plus
-    g = plus - plus
-    for p in range(0, len(re), LANES):
-        o = p ^ high
-        yr, yi, ur, ui = exchanged(load(re, o), low), exchanged(load(im, o), low), load(lre, p), load(lim, p)
-        w = either(odd(p & zh), minus, plus)
-        g = g + w * (ur * yr + ui * yi) if ys & 1 else g + w * (ur * yi - ui * yr)
-    return g
+def unrotate(re, im, lre, lim, x, z, ys, c, s, signs):
+    """Undoes the same on both; Im <lambda|P|psi> in lanes."""
+    low, high, zh, real = x & 15, x & -16, z & -16, ys & 1
+    s = -sine(s, z, ys, signs)
+    minus, both, a = -s, odd(high & zh), top(high)
+    g = s - s
+    for start in range(0, len(re), 2 * a):
+        for p in range(start, start + a, LANES):
+            o, e = p ^ high, odd(p & zh)
+            w, v = either(e, minus, s), either(e ^ both, minus, s)
+            xr, xi, yr, yi = load(re, p), load(im, p), load(re, o), load(im, o)
+            ur, ui, vr, vi = load(lre, p), load(lim, p), load(lre, o), load(lim, o)
+            if low:
+                kr, ki, lr, li = exchanged(xr, low), exchanged(xi, low), exchanged(yr, low), exchanged(yi, low)
+                mr, mi, nr, ni = exchanged(ur, low), exchanged(ui, low), exchanged(vr, low), exchanged(vi, low)
+            else:
+                kr, ki, lr, li, mr, mi, nr, ni = xr, xi, yr, yi, ur, ui, vr, vi
+            f, h = shared(xr, xi, lr, li, ur, ui, real), shared(yr, yi, kr, ki, vr, vi, real)
+            f = f + either(both, -h, h)
+            g = g + either(e, -f, f)
+            if real:
+                xr, xi, yr, yi = c * xr + w * lr, c * xi + w * li, c * yr + v * kr, c * yi + v * ki
+                ur, ui, vr, vi = c * ur + w * nr, c * ui + w * ni, c * vr + v * mr, c * vi + v * mi
+            else:
+                xr, xi, yr, yi = c * xr - w * li, c * xi + w * lr, c * yr - v * ki, c * yi + v * kr
+                ur, ui, vr, vi = c * ur - w * ni, c * ui + w * nr, c * vr - v * mi, c * vi + v * mr
+            store(re, p, xr)
+            store(im, p, xi)
+            store(re, o, yr)
+            store(im, o, yi)
+            store(lre, p, ur)
+            store(lim, p, ui)
+            store(lre, o, vr)
+            store(lim, o, vi)
+    g = g * load(signs, (z & 15) * LANES)
+    return either((ys ^ (ys >> 1)) & 1, -g, g)
+
+
+@compiled
+@no_type_check
+def paired(one, other):
+    """Bits, the higher first, by which p, p ^ one, p ^ other, p ^ one ^ other are told apart; 0 where they are not, or lanes move."""
+    if (one | other) & 15 or not one or not other or one == other:
+        return NONE, NONE
+    a, b = top(one), top(other)
+    if a == b:
+        b = top(one ^ other)
+    return max(a, b), min(a, b)
+
+
+@compiled
+@no_type_check
+def rotate_two(re, im, a, b, x, z, ys, c, s, other_x, other_z, other_ys, other_c, other_s, signs):
+    """`rotate` by one and then by another, on four amplitudes at a time; a, b: see `paired`."""
+    s, t = sine(s, z, ys, signs), sine(other_s, other_z, other_ys, signs)
+    minus_s, minus_t, zh, oh, real, other_real = -s, -t, z & -16, other_z & -16, ys & 1, other_ys & 1
+    zx, zo, ox, oo = odd(x & zh), odd(other_x & zh), odd(x & oh), odd(other_x & oh)
+    for start in range(0, len(re), 2 * a):
+        for middle in range(start, start + a, 2 * b):
+            for p in range(middle, middle + b, LANES):
+                e, f = odd(p & zh), odd(p & oh)
+                k, l, m = p ^ x, p ^ other_x, p ^ x ^ other_x
+                pr, pi, kr, ki = load(re, p), load(im, p), load(re, k), load(im, k)
+                lr, li, mr, mi = load(re, l), load(im, l), load(re, m), load(im, m)
+                w, v = either(e, minus_s, s), either(e ^ zx, minus_s, s)
+                pr, pi, kr, ki = mixed(pr, pi, kr, ki, real, c, w, v)
+                w, v = either(zo, -w, w), either(zo, -v, v)
+                lr, li, mr, mi = mixed(lr, li, mr, mi, real, c, w, v)
+                w, v = either(f, minus_t, t), either(f ^ oo, minus_t, t)
+                pr, pi, lr, li = mixed(pr, pi, lr, li, other_real, other_c, w, v)
+                w, v = either(ox, -w, w), either(ox, -v, v)
+                kr, ki, mr, mi = mixed(kr, ki, mr, mi, other_real, other_c, w, v)
+                store(re, p, pr)
+                store(im, p, pi)
+                store(re, k, kr)
+                store(im, k, ki)
+                store(re, l, lr)
+                store(im, l, li)
+                store(re, m, mr)
+                store(im, m, mi)
+
+
+@compiled
+@no_type_check
+def unrotate_two(re, im, lre, lim, a, b, x, z, ys, c, s, other_x, other_z, other_ys, other_c, other_s, signs):
+    """Undoes the same on both; Im <lambda|P|psi> of one and the other, in lanes."""
+    s, t = -sine(s, z, ys, signs), -sine(other_s, other_z, other_ys, signs)
+    minus_s, minus_t, zh, oh, real, other_real = -s, -t, z & -16, other_z & -16, ys & 1, other_ys & 1
+    zx, zo, ox, oo = odd(x & zh), odd(other_x & zh), odd(x & oh), odd(other_x & oh)
+    g = s - s
+    h = g
+    for start in range(0, len(re), 2 * a):
+        for middle in range(start, start + a, 2 * b):
+            for p in range(middle, middle + b, LANES):
+                e, f = odd(p & zh), odd(p & oh)
+                k, l, m = p ^ x, p ^ other_x, p ^ x ^ other_x
+                pr, pi, kr, ki = load(re, p), load(im, p), load(re, k), load(im, k)
+                lr, li, mr, mi = load(re, l), load(im, l), load(re, m), load(im, m)
+                qr, qi, ur, ui = load(lre, p), load(lim, p), load(lre, k), load(lim, k)
+                vr, vi, wr, wi = load(lre, l), load(lim, l), load(lre, m), load(lim, m)
+                y = shared(pr, pi, lr, li, qr, qi, other_real)
+                n = shared(lr, li, pr, pi, vr, vi, other_real)
+                y = y + either(oo, -n, n)
+                h = h + either(f, -y, y)
+                y = shared(kr, ki, mr, mi, ur, ui, other_real)
+                n = shared(mr, mi, kr, ki, wr, wi, other_real)
+                y = y + either(oo, -n, n)
+                h = h + either(f ^ ox, -y, y)
+                w, v = either(f, minus_t, t), either(f ^ oo, minus_t, t)
+                pr, pi, lr, li = mixed(pr, pi, lr, li, other_real, other_c, w, v)
+                qr, qi, vr, vi = mixed(qr, qi, vr, vi, other_real, other_c, w, v)
+                w, v = either(ox, -w, w), either(ox, -v, v)
+                kr, ki, mr, mi = mixed(kr, ki, mr, mi, other_real, other_c, w, v)
+                ur, ui, wr, wi = mixed(ur, ui, wr, wi, other_real, other_c, w, v)
+                y = shared(pr, pi, kr, ki, qr, qi, real)
+                n = shared(kr, ki, pr, pi, ur, ui, real)
+                y = y + either(zx, -n, n)
+                g = g + either(e, -y, y)
+                y = shared(lr, li, mr, mi, vr, vi, real)
+                n = shared(mr, mi, lr, li, wr, wi, real)
+                y = y + either(zx, -n, n)
+                g = g + either(e ^ zo, -y, y)
+                w, v = either(e, minus_s, s), either(e ^ zx, minus_s, s)
+                pr, pi, kr, ki = mixed(pr, pi, kr, ki, real, c, w, v)
+                qr, qi, ur, ui = mixed(qr, qi, ur, ui, real, c, w, v)
+                w, v = either(zo, -w, w), either(zo, -v, v)
+                lr, li, mr, mi = mixed(lr, li, mr, mi, real, c, w, v)
+                vr, vi, wr, wi = mixed(vr, vi, wr, wi, real, c, w, v)
+                store(re, p, pr)
+                store(im, p, pi)
+                store(re, k, kr)
+                store(im, k, ki)
+                store(re, l, lr)
+                store(im, l, li)
+                store(re, m, mr)
+                store(im, m, mi)
+                store(lre, p, qr)
+                store(lim, p, qi)
+                store(lre, k, ur)
+                store(lim, k, ui)
+                store(lre, l, vr)
+                store(lim, l, vi)
+                store(lre, m, wr)
+                store(lim, m, wi)
+    g, h = g * load(signs, (z & 15) * LANES), h * load(signs, (other_z & 15) * LANES)
+    return either((ys ^ (ys >> 1)) & 1, -g, g), either((other_ys ^ (other_ys >> 1)) & 1, -h, h)
 
 
 @compiled
@@ -158,19 +349,24 @@ def turn(re, im, bit, ar, ai, br, bi, signs):
 
 @compiled
 @no_type_check
-def turn_gradient(re, im, lre, lim, bit, signs):
-    """Im <lambda|P|psi> for P = X, Y, Z on a bit, in lanes."""
+def unturn(re, im, lre, lim, bit, ar, ai, br, bi, signs):
+    """Im <lambda|P|psi> for P = X, Y, Z on a bit, in lanes; [[a, b], [-b*, a*]] is undone on both on the way."""
     gx = load(signs, 0)
     gx = gx - gx
     gy, gz = gx, gx
     if bit < 4:
         sign, one = load(signs, (1 << bit) * LANES), 1 << bit
+        si, sr = ai * sign, br * sign
         for p in range(0, len(re), LANES):
             xr, xi, ur, ui = load(re, p), load(im, p), load(lre, p), load(lim, p)
-            yr, yi = exchanged(xr, one), exchanged(xi, one)
+            yr, yi, vr, vi = exchanged(xr, one), exchanged(xi, one), exchanged(ur, one), exchanged(ui, one)
             gx = gx + (ur * yi - ui * yr)
             gy = gy - (ur * yr + ui * yi)
             gz = gz + (ur * xi - ui * xr)
+            store(re, p, ar * xr + si * xi - sr * yr + bi * yi)
+            store(im, p, ar * xi - si * xr - sr * yi - bi * yr)
+            store(lre, p, ar * ur + si * ui - sr * vr + bi * vi)
+            store(lim, p, ar * ui - si * ur - sr * vi - bi * vr)
         return gx, gy * sign, gz * sign
     half = 1 << bit
     for start in range(0, len(re), 2 * half):
@@ -181,6 +377,14 @@ def turn_gradient(re, im, lre, lim, bit, signs):
             gx = gx + (ur * yi - ui * yr) + (vr * xi - vi * xr)
             gy = gy + (vr * xr + vi * xi) - (ur * yr + ui * yi)
             gz = gz + (ur * xi - ui * xr) - (vr * yi - vi * yr)
+            store(re, p, ar * xr + ai * xi - br * yr + bi * yi)
+            store(im, p, ar * xi - ai * xr - br * yi - bi * yr)
+            store(re, o, ar * yr - ai * yi + br * xr + bi * xi)
+            store(im, o, ar * yi + ai * yr + br * xi - bi * xr)
+            store(lre, p, ar * ur + ai * ui - br * vr + bi * vi)
+            store(lim, p, ar * ui - ai * ur - br * vi - bi * vr)
+            store(lre, o, ar * vr - ai * vi + br * ur + bi * ui)
+            store(lim, o, ar * vi + ai * vr + br * ui - bi * ur)
     return gx, gy, gz
 
 
@@ -495,21 +699,41 @@ def put(array, tile, base, row, offsets):
 
 @compiled
 @no_type_check
+def together(code, i, last):
+    """Whether instructions i and i + 1 go in one pass."""
+    return i + 1 < last and code[i, 0] == code[i + 1, 0] == ROTATE and paired(code[i, 3], code[i + 1, 3])[0] > 0
+
+
+@compiled
+@no_type_check
 def apply(re, im, table, base, code, first, last, entries, cos, sin, signs):
     """Instructions on a tile; table (4, size) is scratch."""
     size = len(re)
     tre, tim = table[0, :size], table[1, :size]
-    for i in range(first, last):
+    i = first
+    while i < last:
         kind, a, b, x, z, outer, ys = code[i]
         if kind == ROTATE:
-            s = load(sin, a * LANES)
-            rotate(re, im, x, z, ys, load(cos, a * LANES), either(odd(base & outer), -s, s), signs)
+            c, s = load(cos, a * LANES), load(sin, a * LANES)
+            s = either(odd(base & outer), -s, s)
+            if x < LANES:
+                rotate_lanes(re, im, x, z, ys, c, s, signs)
+            elif together(code, i, last):
+                i += 1
+                _, d, _, other_x, other_z, other_outer, other_ys = code[i]
+                high, low = paired(x, other_x)
+                e, t = load(cos, d * LANES), load(sin, d * LANES)
+                t = either(odd(base & other_outer), -t, t)
+                rotate_two(re, im, high, low, x, z, ys, c, s, other_x, other_z, other_ys, e, t, signs)
+            else:
+                rotate(re, im, x, z, ys, c, s, signs)
         elif kind == TURN:
             ar, ai, br, bi = turning(entries, a, b, cos, sin)
             turn(re, im, x, ar, ai, br, bi, signs)
         else:
             phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
             multiply(re, im, tre, tim)
+        i += 1
 
 
 @compiled
@@ -518,24 +742,37 @@ def undo(re, im, lre, lim, table, base, code, first, last, entries, cos, sin, si
     """Instructions undone on both tiles; adds Im <lambda|P|psi> to the gradient of each slot."""
     size = len(re)
     tre, tim = table[0, :size], table[1, :size]
-    for i in range(last - 1, first - 1, -1):
+    i = last - 1
+    while i >= first:
         kind, a, b, x, z, outer, ys = code[i]
         if kind == ROTATE:
-            at = a * LANES
-            s, c, minus = load(sin, at), load(cos, at), odd(base & outer)
-            if wanted[i]:
-                g = rotation_gradient(re, im, lre, lim, x, z, ys, signs)
-                store(gradient, at, load(gradient, at) + either(minus, -g, g))
-            s = either(minus, s, -s)
-            rotate(re, im, x, z, ys, c, s, signs)
-            rotate(lre, lim, x, z, ys, c, s, signs)
+            at, minus = a * LANES, odd(base & outer)
+            c, s = load(cos, at), load(sin, at)
+            s = either(minus, -s, s)
+            if x < LANES:
+                g = unrotate_lanes(re, im, lre, lim, x, z, ys, c, s, signs)
+            elif i > first and together(code, i - 1, last):
+                i -= 1
+                _, d, _, other_x, other_z, other_outer, other_ys = code[i]
+                high, low = paired(other_x, x)
+                to, other_minus = d * LANES, odd(base & other_outer)
+                e, t = load(cos, to), load(sin, to)
+                t = either(other_minus, -t, t)
+                h, g = unrotate_two(
+                    re, im, lre, lim, high, low, other_x, other_z, other_ys, e, t, x, z, ys, c, s, signs
+                )
+                store(gradient, to, load(gradient, to) + either(other_minus, -h, h))
+            else:
+                g = unrotate(re, im, lre, lim, x, z, ys, c, s, signs)
+            store(gradient, at, load(gradient, at) + either(minus, -g, g))
         elif kind == TURN:
             ar, ai, br, bi = turning(entries, a, b, cos, sin)
             if wanted[i]:
-                gx, gy, gz = turn_gradient(re, im, lre, lim, x, signs)
+                gx, gy, gz = unturn(re, im, lre, lim, x, ar, ai, br, bi, signs)
                 spread(entries, a, b, cos, sin, gx, gy, gz, gradient)
-            turn(re, im, x, ar, -ai, -br, -bi, signs)
-            turn(lre, lim, x, ar, -ai, -br, -bi, signs)
+            else:
+                turn(re, im, x, ar, -ai, -br, -bi, signs)
+                turn(lre, lim, x, ar, -ai, -br, -bi, signs)
         else:
             if wanted[i]:
                 overlap(re, im, lre, lim, tre)
@@ -543,6 +780,7 @@ def undo(re, im, lre, lim, table, base, code, first, last, entries, cos, sin, si
             phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
             divide(re, im, tre, tim)
             divide(lre, lim, tre, tim)
+        i -= 1
 
 
 @compiled
@@ -799,40 +1037,50 @@ def observe(re, im, w, strings, diagonal, weight, signs, lre, lim):
 
 @entrance
 @no_type_check
-def forward(rows, bits, plan, given, x, w, observed, samples, keep, buffers, scratch, states, out):
-    """Expectations out (b, strings) of the samples (first, last); their final states; False: an angle is not finite.
+def forward(rows, bits, plan, given, x, w, observed, samples, keep, space, kept, out):
+    """Expectations out (b, strings) of the samples (first, last); False: an angle is not finite.
 
-    rows: whether lanes are samples. plan: see `engine.Plan`. observed: strings, diagonal ones, signs. Scratch: buffers
-    (2, 2**bits), scratch (8, size of a tile). states (tiles, 2, 2**bits), one tile only where they are not kept.
+    rows: whether lanes are samples. plan: see `engine.Plan`. observed: strings, diagonal ones, signs. space: scratch, see
+    `engine.room`. kept (tiles, -): final states, cosines and sines of the angles; one tile only where they are not kept.
     """
     start, stages, _, entries, _, _, permutations = plan
     strings, diagonal, signs = observed
-    slots, many = len(given[1]) - 1, out.shape[1]
-    cos, sin = np.empty((slots + 1) * LANES, states.dtype), np.empty((slots + 1) * LANES, states.dtype)
-    cos[slots * LANES :], sin[slots * LANES :] = 1, 0
-    spare, tile, table = buffers, scratch[:4], scratch[4:]
-    first_state = np.empty(bits * 4 * LANES, states.dtype)
+    slots, many, size = len(given[1]) - 1, out.shape[1], 1 << bits
+    spare_re, spare_im = space[:size], space[size : 2 * size]
+    scratch = space[2 * size :].reshape(8, -1)
+    tile, table = scratch[:4], scratch[4:]
+    wide = (slots + 1) * LANES
+    cos, sin = np.empty(wide, space.dtype), np.empty(wide, space.dtype)
+    store(cos, slots * LANES, splat(space.dtype.type(1)))
+    store(sin, slots * LANES, splat(space.dtype.type(0)))
+    first_state = np.empty(bits * 4 * LANES, space.dtype)
     moves = 0
     for i in range(len(stages)):
         moves += stages[i, 0] == PERMUTE
-    found = np.empty(many * LANES, states.dtype)
+    found = np.empty(many * LANES, space.dtype)
     step = LANES if rows else 1
     number = 0
     for sample in range(samples[0], samples[1], step):
         count = min(step, samples[1] - sample)
         if not angles(given, x, w, sample, count, rows, number > 0, cos, sin):
             return False
-        kept = states[number if keep else 0]
-        here, there = (spare, kept) if moves & 1 else (kept, spare)
-        begin(here[0], here[1], bits, rows, start, entries, cos, sin, first_state)
+        own = kept[number if keep else 0]
+        if keep:
+            for p in range(0, wide, LANES):
+                store(own, 2 * size + p, load(cos, p))
+                store(own, 2 * size + wide + p, load(sin, p))
+        re, im, to_re, to_im = own[:size], own[size : 2 * size], spare_re, spare_im
+        if moves & 1:
+            re, im, to_re, to_im = to_re, to_im, re, im
+        begin(re, im, bits, rows, start, entries, cos, sin, first_state)
         for i in range(len(stages)):
             if stages[i, 0] == TILE:
-                run_stage(stages[i], here[0], here[1], tile, table, plan, cos, sin, signs)
+                run_stage(stages[i], re, im, tile, table, plan, cos, sin, signs)
             else:
-                gather(here[0], here[1], permutations[stages[i, 1]], rows, there[0], there[1])
-                here, there = there, here
+                gather(re, im, permutations[stages[i, 1]], rows, to_re, to_im)
+                re, im, to_re, to_im = to_re, to_im, re, im
         found[:] = 0
-        expect(here[0], here[1], there[0], there[1], strings, diagonal, signs, found)
+        expect(re, im, to_re, to_im, strings, diagonal, signs, found)
         for k in range(many):
             if rows:
                 for j in range(count):
@@ -845,31 +1093,32 @@ def forward(rows, bits, plan, given, x, w, observed, samples, keep, buffers, scr
 
 @entrance
 @no_type_check
-def backward(rows, bits, plan, given, x, w, observed, samples, until, buffers, scratch, states, weight, dx, dw):
+def backward(rows, bits, plan, given, observed, samples, until, space, kept, weight, dx, dw):
     """Adds the gradients of sum(weight * <P>), weight (b, strings), to dx (b, p) and dw.
 
-    As in `forward`, but buffers (6, 2**bits). until: stages before this one have no parameters; -1: the first rotations
-    have.
+    As in `forward`. until: stages before this one have no parameters; -1: the first rotations have.
     """
     start, stages, _, entries, _, _, permutations = plan
     strings, diagonal, signs = observed
-    slots, many = len(given[1]) - 1, weight.shape[1]
-    cos, sin = np.empty((slots + 1) * LANES, states.dtype), np.empty((slots + 1) * LANES, states.dtype)
-    cos[slots * LANES :], sin[slots * LANES :] = 1, 0
-    gradient = np.empty((slots + 1) * LANES, states.dtype)
+    slots, many, size = len(given[1]) - 1, weight.shape[1], 1 << bits
+    wide = (slots + 1) * LANES
+    gradient = np.empty(wide, space.dtype)
+    scratch = space[6 * size :].reshape(8, -1)
     tile, table = scratch[:4], scratch[4:]
-    first_state = np.empty(bits * 4 * LANES, states.dtype)
-    lanes = np.empty(many * LANES, states.dtype)
+    first_state = np.empty(bits * 4 * LANES, space.dtype)
+    lanes = np.empty(many * LANES, space.dtype)
     step = LANES if rows else 1
     _, pointer, column, factor, _ = given
     number = 0
     for sample in range(samples[0], samples[1], step):
         count = min(step, samples[1] - sample)
-        angles(given, x, w, sample, count, rows, number > 0, cos, sin)
-        re, im, lre, lim, spare_re, spare_im = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4], buffers[5]
-        for p in range(0, len(re), LANES):
-            store(re, p, load(states[number, 0], p))
-            store(im, p, load(states[number, 1], p))
+        re, im, lre, lim = space[:size], space[size : 2 * size], space[2 * size : 3 * size], space[3 * size : 4 * size]
+        spare_re, spare_im = space[4 * size : 5 * size], space[5 * size : 6 * size]
+        own = kept[number]
+        cos, sin = own[2 * size : 2 * size + wide], own[2 * size + wide :]
+        for p in range(0, size, LANES):
+            store(re, p, load(own, p))
+            store(im, p, load(own, size + p))
         for k in range(many):
             for j in range(LANES):
                 lanes[k * LANES + j] = weight[sample + (min(j, count - 1) if rows else 0), k]
