@@ -184,7 +184,7 @@ def test_a_layer_of_rotations_is_one_pass_for_each_axis(build):
     assert kinds.count(kernels.ROTATE) == 16  # RY of two layers; RX and the first layer are the product state
     assert kinds.count(kernels.PHASE) == 1  # RZ of the second layer; no Z observable sees the last
     assert kinds.count(kernels.TURN) == 0
-    assert len(plan.permutations) == 1  # the ring, three times the same
+    assert len(plan.permutations) == 2  # the ring, three times the same, and its inverse
 
 
 @given(st.integers(0, 10**6))
@@ -334,3 +334,13 @@ def test_samples_that_do_not_fit_into_memory_at_once_go_in_parts(monkeypatch, bu
 
 def test_what_was_compiled_before_is_compiled_anew_where_lanes_have_changed():
     assert hashlib.sha256(LANES.read_bytes()).hexdigest()[:16] == kernels.BUILT_ON, "write this into kernels.py"
+
+
+def test_a_weight_that_has_changed_since_is_refused(build):
+    circuit, qubits, x, _ = build.hardware_efficient(3, 1)
+    layer = q.PQC(circuit, [cirq.Z(qubits[0])], inputs=x)
+    found = layer(torch.rand(2, 3))
+    with torch.no_grad():
+        layer.weight.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        found.sum().backward()

@@ -277,7 +277,8 @@ def plan(
     for segment in _segments(rest):
         if segment[0].kind == "move":
             moves = tuple((step.x, step.controls, step.values) for node in segment for step in node.moves)
-            stages.append((kernels.PERMUTE, permutations.setdefault(moves, len(permutations)), 0, 0, 0, 0, 0))
+            number = 2 * permutations.setdefault(moves, len(permutations))
+            stages.append((kernels.PERMUTE, number, number + 1, 0, 0, 0, 0))  # the inverse comes next to it
             continue
         for tile, group in _tiles(segment, bits, shift):
             contiguous = 0
@@ -301,7 +302,9 @@ def plan(
     return Plan(
         rows, bits, start, np.array(stages, np.int64).reshape(-1, 7), np.array(code, np.int64).reshape(-1, 7),
         np.array(entries, np.int64).reshape(-1, 3), np.array(highs, np.int64),
-        np.array([_permutation(moves, program.n) for moves in permutations], np.uint32).reshape(-1, 1 << program.n),
+        np.array(
+            [_permutation(way, program.n) for moves in permutations for way in (moves, moves[::-1])], np.uint32
+        ).reshape(-1, 1 << program.n),
         np.array(strings, np.int64).reshape(-1, 4), np.array(diagonal, np.int64).reshape(-1, 3),
         None if np.array_equal(weight, np.eye(len(weight))) else weight, len(place), tuple(slots),
         max([LANES, *(1 << row + outer - high for kind, _, _, row, high, outer, _ in stages if kind == kernels.TILE)]),

@@ -13,9 +13,9 @@ from typing import Any, no_type_check
 import numba
 import numpy as np
 
-from edubba.quantum.lanes import LANES, either, load, odd, splat, store, swapped, total
+from edubba.quantum.lanes import LANES, either, load, odd, picked, splat, store, swapped, total
 
-BUILT_ON = "a3534ced145aef59"
+BUILT_ON = "0aeae0b0b3eed778"
 """of lanes.py: numba compiles anew where this file has changed, and looks at no other; a test says what it must be"""
 WIDE, NONE = np.int64(LANES), np.int64(0)
 """as numbers of any size: for each literal that a function is called with it would be compiled once more"""
@@ -507,22 +507,43 @@ def phases(re, im, size, entries, first, last, base, cos, sin, signs, spare_re, 
 
 @compiled
 @no_type_check
-def multiply(re, im, tre, tim):
-    """By a diagonal."""
+def outer_phase(entries, first, last, base, cos, sin):
+    """The product of those outside of the tile, over that at base 0; in lanes."""
+    r = load(cos, 0)
+    r = r - r
+    i = r
+    r = r + splat(cos.dtype.type(1))
+    for e in range(first, last):
+        if entries[e, 0] == 0 and odd(base & entries[e, 1]):
+            c, s = load(cos, entries[e, 2] * LANES), load(sin, entries[e, 2] * LANES)
+            c, s = c * c - s * s, -(c * s + c * s)
+            r, i = r * c - i * s, r * s + i * c
+    return r, i
+
+
+@compiled
+@no_type_check
+def multiply(re, im, tre, tim, kr, ki):
+    """By a diagonal and a number."""
     for p in range(0, len(re), LANES):
         xr, xi, c, s = load(re, p), load(im, p), load(tre, p), load(tim, p)
+        c, s = c * kr - s * ki, c * ki + s * kr
         store(re, p, xr * c - xi * s)
         store(im, p, xr * s + xi * c)
 
 
 @compiled
 @no_type_check
-def divide(re, im, tre, tim):
-    """By a diagonal of phases."""
+def divide(re, im, lre, lim, tre, tim, kr, ki):
+    """Both by a diagonal of phases and a phase."""
     for p in range(0, len(re), LANES):
-        xr, xi, c, s = load(re, p), load(im, p), load(tre, p), load(tim, p)
+        c, s = load(tre, p), load(tim, p)
+        c, s = c * kr - s * ki, c * ki + s * kr
+        xr, xi, ur, ui = load(re, p), load(im, p), load(lre, p), load(lim, p)
         store(re, p, xr * c + xi * s)
         store(im, p, xi * c - xr * s)
+        store(lre, p, ur * c + ui * s)
+        store(lim, p, ui * c - ur * s)
 
 
 @compiled
@@ -647,24 +668,9 @@ def gather(re, im, index, rows, out_re, out_im):
             store(out_re, p, load(re, o))
             store(out_im, p, load(im, o))
     else:
-        for k in range(len(index)):
-            out_re[k] = re[index[k]]
-            out_im[k] = im[index[k]]
-
-
-@compiled
-@no_type_check
-def scatter(re, im, index, rows, out_re, out_im):
-    """The inverse: out[index[k]] = in[k]."""
-    if rows:
-        for k in range(len(index)):
-            p, o = k * LANES, np.intp(index[k]) * LANES
-            store(out_re, o, load(re, p))
-            store(out_im, o, load(im, p))
-    else:
-        for k in range(len(index)):
-            out_re[index[k]] = re[k]
-            out_im[index[k]] = im[k]
+        for k in range(0, len(index), LANES):
+            store(out_re, k, picked(re, index, k))
+            store(out_im, k, picked(im, index, k))
 
 
 @compiled
@@ -699,6 +705,20 @@ def put(array, tile, base, row, offsets):
 
 @compiled
 @no_type_check
+def separable(code, first, last, entries):
+    """Whether there is one diagonal, which differs from tile to tile by a number alone."""
+    many = 0
+    for i in range(first, last):
+        if code[i, 0] == PHASE:
+            many += 1
+            for e in range(code[i, 1], code[i, 2]):
+                if entries[e, 0] and entries[e, 1]:
+                    return False
+    return many == 1
+
+
+@compiled
+@no_type_check
 def together(code, i, last):
     """Whether instructions i and i + 1 go in one pass."""
     return i + 1 < last and code[i, 0] == code[i + 1, 0] == ROTATE and paired(code[i, 3], code[i + 1, 3])[0] > 0
@@ -706,8 +726,8 @@ def together(code, i, last):
 
 @compiled
 @no_type_check
-def apply(re, im, table, base, code, first, last, entries, cos, sin, signs):
-    """Instructions on a tile; table (4, size) is scratch."""
+def apply(re, im, table, base, same, code, first, last, entries, cos, sin, signs):
+    """Instructions on a tile; table (4, size) is scratch. same: see `separable`; the first tile has base 0, and then fills the table."""
     size = len(re)
     tre, tim = table[0, :size], table[1, :size]
     i = first
@@ -731,14 +751,16 @@ def apply(re, im, table, base, code, first, last, entries, cos, sin, signs):
             ar, ai, br, bi = turning(entries, a, b, cos, sin)
             turn(re, im, x, ar, ai, br, bi, signs)
         else:
-            phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
-            multiply(re, im, tre, tim)
+            if not same or base == 0:
+                phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
+            kr, ki = outer_phase(entries, a, b if same else a, base, cos, sin)
+            multiply(re, im, tre, tim, kr, ki)
         i += 1
 
 
 @compiled
 @no_type_check
-def undo(re, im, lre, lim, table, base, code, first, last, entries, cos, sin, signs, wanted, gradient):
+def undo(re, im, lre, lim, table, base, same, code, first, last, entries, cos, sin, signs, wanted, gradient):
     """Instructions undone on both tiles; adds Im <lambda|P|psi> to the gradient of each slot."""
     size = len(re)
     tre, tim = table[0, :size], table[1, :size]
@@ -775,11 +797,12 @@ def undo(re, im, lre, lim, table, base, code, first, last, entries, cos, sin, si
                 turn(lre, lim, x, ar, -ai, -br, -bi, signs)
         else:
             if wanted[i]:
-                overlap(re, im, lre, lim, tre)
-                fold(tre, size, entries, a, b, base, signs, gradient, table[2])
-            phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
-            divide(re, im, tre, tim)
-            divide(lre, lim, tre, tim)
+                overlap(re, im, lre, lim, table[2])
+                fold(table[2], size, entries, a, b, base, signs, gradient, table[3])
+            if not same or base == 0:
+                phases(tre, tim, size, entries, a, b, base, cos, sin, signs, table[2], table[3])
+            kr, ki = outer_phase(entries, a, b if same else a, base, cos, sin)
+            divide(re, im, lre, lim, tre, tim, kr, ki)
         i -= 1
 
 
@@ -937,16 +960,17 @@ def run_stage(stage, re, im, tile, table, plan, cos, sin, signs):
     offsets = np.empty(1 << (outer - high), np.int64)
     for r in range(len(offsets)):
         offsets[r] = deposit(r, bits, high, outer)
+    same = separable(code, first, last, entries)
     for o in range(1 << (end - outer)):
         base = deposit(o, bits, outer, end)
         if high == outer:
             to = base + size
-            apply(re[base:to], im[base:to], table, base, code, first, last, entries, cos, sin, signs)
+            apply(re[base:to], im[base:to], table, base, same, code, first, last, entries, cos, sin, signs)
         else:
             own_re, own_im = tile[0, :size], tile[1, :size]
             fetch(re, own_re, base, row, offsets)
             fetch(im, own_im, base, row, offsets)
-            apply(own_re, own_im, table, base, code, first, last, entries, cos, sin, signs)
+            apply(own_re, own_im, table, base, same, code, first, last, entries, cos, sin, signs)
             put(re, own_re, base, row, offsets)
             put(im, own_im, base, row, offsets)
 
@@ -961,12 +985,13 @@ def undo_stage(stage, re, im, lre, lim, tile, table, plan, cos, sin, signs, grad
     offsets = np.empty(1 << (outer - high), np.int64)
     for r in range(len(offsets)):
         offsets[r] = deposit(r, bits, high, outer)
+    same = separable(code, first, last, entries)
     for o in range(1 << (end - outer)):
         base = deposit(o, bits, outer, end)
         if high == outer:
             to = base + size
             undo(
-                re[base:to], im[base:to], lre[base:to], lim[base:to], table, base, code, first, last, entries, cos, sin,
+                re[base:to], im[base:to], lre[base:to], lim[base:to], table, base, same, code, first, last, entries, cos, sin,
                 signs, wanted, gradient,
             )  # fmt: skip
         else:
@@ -976,7 +1001,7 @@ def undo_stage(stage, re, im, lre, lim, tile, table, plan, cos, sin, signs, grad
             fetch(lre, own_lre, base, row, offsets)
             fetch(lim, own_lim, base, row, offsets)
             undo(
-                own_re, own_im, own_lre, own_lim, table, base, code, first, last, entries, cos, sin, signs, wanted, gradient
+                own_re, own_im, own_lre, own_lim, table, base, same, code, first, last, entries, cos, sin, signs, wanted, gradient
             )  # fmt: skip
             put(re, own_re, base, row, offsets)
             put(im, own_im, base, row, offsets)
@@ -1128,10 +1153,10 @@ def backward(rows, bits, plan, given, observed, samples, until, space, kept, wei
             if stages[i, 0] == TILE:
                 undo_stage(stages[i], re, im, lre, lim, tile, table, plan, cos, sin, signs, gradient)
             else:
-                index = permutations[stages[i, 1]]
-                scatter(re, im, index, rows, spare_re, spare_im)
+                inverse = permutations[stages[i, 2]]
+                gather(re, im, inverse, rows, spare_re, spare_im)
                 re, im, spare_re, spare_im = spare_re, spare_im, re, im
-                scatter(lre, lim, index, rows, spare_re, spare_im)
+                gather(lre, lim, inverse, rows, spare_re, spare_im)
                 lre, lim, spare_re, spare_im = spare_re, spare_im, lre, lim
         if until < 0:
             begin(re, im, bits, rows, start, entries, cos, sin, first_state)

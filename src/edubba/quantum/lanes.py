@@ -66,6 +66,44 @@ def store(typing, array, index, lanes):
 
 @intrinsic
 @no_type_check
+def picked(typing, array, index, at):
+    """out[j] = array[index[at + j]]."""
+
+    def code(context, builder, signature, args):
+        vector = context.get_value_type(signature.return_type)
+        whole = ir.VectorType(context.get_value_type(signature.args[1].dtype), LANES)
+        where = builder.load(_address(context, builder, signature.args[1], args[1], args[2], whole), align=4)
+        where = builder.zext(where, ir.VectorType(ir.IntType(64), LANES))
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, args[0]).data
+        pointer = ir.VectorType(data.type, LANES)
+        nothing = ir.Constant(pointer, ir.Undefined)
+        base = builder.insert_element(nothing, data, ir.Constant(ir.IntType(32), 0))
+        base = builder.shuffle_vector(base, nothing, _many([0] * LANES))
+        size = context.get_abi_sizeof(vector.element)
+        number = ir.VectorType(ir.IntType(64), LANES)
+        offset = builder.mul(where, ir.Constant(number, [size] * LANES))
+        address = builder.inttoptr(builder.add(builder.ptrtoint(base, number), offset), pointer)
+        mask = ir.VectorType(ir.IntType(1), LANES)
+        letter = {4: "f32", 8: "f64"}[size]
+        gather = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(vector, [pointer, ir.IntType(32), mask, vector]),
+            f"llvm.masked.gather.v{LANES}{letter}.v{LANES}p0",
+        )  # fmt: skip
+        return builder.call(
+            gather,
+            [
+                address,
+                ir.Constant(ir.IntType(32), size),
+                ir.Constant(mask, [1] * LANES),
+                ir.Constant(vector, ir.Undefined),
+            ],
+        )
+
+    return Lanes(array.dtype)(array, index, types.intp), code
+
+
+@intrinsic
+@no_type_check
 def splat(typing, x):
     """The same number in all lanes."""
 
