@@ -75,7 +75,14 @@ def laid_out(monkeypatch):
 @pytest.mark.parametrize("n", [2, 4, 9])
 @pytest.mark.parametrize(
     "constants",
-    [{}, {"ROWS": 0}, {"ROWS": 99}, {"ROWS": 0, "TILE": 4}, {"ROWS": 0, "TILE": 6}, {"ROWS": 99, "TILE": 7}],
+    [
+        {},
+        {"ROWS": 0},
+        {"ROWS": 99},
+        {"ROWS": 0, "TILE": 4, "WHOLE": 0},
+        {"ROWS": 0, "TILE": 6, "WHOLE": 0},
+        {"ROWS": 99, "TILE": 7, "WHOLE": 0},
+    ],
     ids=str,
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -106,7 +113,7 @@ def test_random_circuits_agree_with_plain_torch(seed):
 
 
 def test_strings_wider_than_a_tile(laid_out):
-    laid_out(ROWS=0, TILE=6)
+    laid_out(ROWS=0, TILE=6, WHOLE=0)
     string = cirq.DensePauliString("XYXXYZXXX")
     wide = cirq.PauliStringPhasorGate(string, exponent_neg=S[0]).on(*QUBITS)
     circuit = cirq.Circuit(cirq.ry(S[1] + 0.1 * i)(qubit) for i, qubit in enumerate(QUBITS)) + wide

@@ -3,6 +3,7 @@
 Only what expectations can show is kept: global phases, and whatever no observable can see, fall away.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,8 +23,11 @@ from edubba.quantum.states import Term
 
 ROWS = 10
 """qubits up to which lanes are samples, if there are half as many; else they are neighbouring amplitudes"""
-TILE = 13
-"""bits of a tile, which should lie in a near cache with its partner on the way back; 13 was best of 10 to 13"""
+TILE, WHOLE = 11, 14
+"""bits of a tile, which should lie in the nearest cache with its partner on the way back, and bits up to which there are no
+tiles: the best of 10 to 14, at 10, 16 and 17 qubits"""
+FAR, FARTHER = 17, 2
+"""bits beyond which states come from far, and by how many more bits tiles then save ways: best at 20 qubits, no worse at 24"""
 WORK = 1 << 17
 """amplitudes times instructions for which a thread of its own is worth its start"""
 LANE_BITS = LANES.bit_length() - 1
@@ -352,9 +356,9 @@ def _mixed(node: Node) -> int:
 
 def _tiles(segment: list[Node], bits: int, shift: int) -> list[tuple[int, list[Node]]]:
     """Tiles, masks of bits, and what is done on each: as much as possible before the next."""
-    room = max(min(bits, TILE), LANE_BITS)
+    room = max(min(bits, TILE + (FARTHER if bits > FAR else 0)), LANE_BITS)
     low = (1 << room) - 1
-    if bits <= room + 1:
+    if bits <= max(room, WHOLE):
         return [((1 << bits) - 1, segment)]
     out, left = [], segment
     while left:
@@ -456,7 +460,6 @@ def bind(it: Wiring, own: np.ndarray) -> Bound:
 
 
 SIGNS = np.array([[(-1) ** (z & j).bit_count() for j in range(LANES)] for z in range(LANES)])
-SIGNED = {np.dtype(dtype): SIGNS.astype(dtype).ravel() for dtype in (np.float32, np.float64)}
 pools: dict[int, ThreadPoolExecutor] = {}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pools.clear)
@@ -486,6 +489,8 @@ def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
 
 KEPT = 1 << 26
 """bytes of arrays of a size that are kept for the next time: fresh memory costs more than the arithmetic"""
+LINE = 64
+"""bytes of a cache line"""
 spaces: dict[tuple[Any, ...], list[np.ndarray]] = {}
 
 
@@ -493,9 +498,17 @@ def take(dtype: np.dtype[Any], number: int, *shape: int) -> np.ndarray:
     """An array with anything in it; of the same part as before, in whose processor's cache it may still be."""
     free = spaces.get((dtype, number, shape))
     try:
-        return free.pop() if free else np.empty(shape, dtype)
+        return free.pop() if free else aligned(dtype, shape)
     except IndexError:  # another thread was faster
-        return np.empty(shape, dtype)
+        return aligned(dtype, shape)
+
+
+def aligned(dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """On the border of a cache line: lanes that lie across two are loaded at half the speed."""
+    size = math.prod(shape) * dtype.itemsize
+    whole = np.empty(size + LINE, np.uint8)
+    start = -whole.ctypes.data % LINE
+    return whole[start : start + size].view(dtype).reshape(shape)
 
 
 def give(number: int, *arrays: np.ndarray) -> None:
@@ -506,9 +519,15 @@ def give(number: int, *arrays: np.ndarray) -> None:
             free.append(array)
 
 
-def room(it: Plan, states: int) -> int:
-    """Numbers that the kernels need as scratch: so many real or imaginary parts, and eight tiles."""
-    return (states << it.bits) + 8 * it.widest
+def room(it: Plan, states: int, angles: int) -> int:
+    """Numbers that the kernels need as scratch: so many parts of states, and of something for each angle; eight tiles."""
+    small = angles * (len(it.slots) + 1) + 4 * it.bits + it.found
+    return (states << it.bits) + LANES * small + 8 * it.widest
+
+
+SIGNED = {np.dtype(dtype): aligned(np.dtype(dtype), (LANES**2,)) for dtype in (np.float32, np.float64)}
+for _signs in SIGNED.values():
+    _signs[:] = SIGNS.ravel()
 
 
 def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.ndarray, list[np.ndarray]] | None:
@@ -526,7 +545,7 @@ def forward(it: Bound, x: np.ndarray, w: np.ndarray, *, keep: bool) -> tuple[np.
 
     def work(number: int, samples: tuple[int, int]) -> np.ndarray | None:
         tiles = -(-(samples[1] - samples[0]) // (LANES if of.rows else 1)) if keep else 1
-        kept, space = take(dtype, number, tiles, width), take(dtype, number, room(of, 2))
+        kept, space = take(dtype, number, tiles, width), take(dtype, number, room(of, 2, 2))
         finite = kernels.forward(of.rows, of.bits, it.code, it.given, x, w, observed, samples, keep, space, kept, out)
         give(number, space)
         if not keep:
@@ -549,7 +568,7 @@ def backward(
     dx = np.zeros(shapes[0], dtype)
 
     def work(number: int, samples: tuple[int, int], own: np.ndarray) -> np.ndarray:
-        dw, space = np.zeros(shapes[1]), take(dtype, number, room(of, 6))
+        dw, space = np.zeros(shapes[1]), take(dtype, number, room(of, 6, 1))
         kernels.backward(of.rows, of.bits, it.code, it.given, observed, samples, it.until, space, own, weight, dx, dw)
         give(number, space, own)
         return dw
@@ -615,7 +634,7 @@ class Expectation(torch.autograd.Function):
         if ctx.kept is None:  # a second time
             _, ctx.kept = forward(ctx.it, as_array(x), as_array(w), keep=True) or ((), [])
         kept, ctx.kept = ctx.kept, None
-        dx, dw = backward(ctx.it, (x.shape, len(w)), kept, g.numpy())
+        dx, dw = backward(ctx.it, (x.shape, w.shape[0]), kept, g.numpy())
         return torch.from_numpy(dx), torch.from_numpy(dw), None, None
 
 
@@ -635,7 +654,7 @@ def expectation(task: Task, x: Tensor, w: Tensor) -> Tensor | None:
     NotFinite
         An angle is not a number.
     """
-    it = task.bound(len(x))
+    it = task.bound(x.shape[0])
     if it is None:
         return None
     if torch.is_grad_enabled() and (x.requires_grad or w.requires_grad):

@@ -213,9 +213,9 @@ def rotate_two(re, im, a, b, x, z, ys, c, s, other_x, other_z, other_ys, other_c
         for middle in range(start, start + a, 2 * b):
             for p in range(middle, middle + b, LANES):
                 e, f = odd(p & zh), odd(p & oh)
-                k, l, m = p ^ x, p ^ other_x, p ^ x ^ other_x
+                k, j, m = p ^ x, p ^ other_x, p ^ x ^ other_x
                 pr, pi, kr, ki = load(re, p), load(im, p), load(re, k), load(im, k)
-                lr, li, mr, mi = load(re, l), load(im, l), load(re, m), load(im, m)
+                lr, li, mr, mi = load(re, j), load(im, j), load(re, m), load(im, m)
                 w, v = either(e, minus_s, s), either(e ^ zx, minus_s, s)
                 pr, pi, kr, ki = mixed(pr, pi, kr, ki, real, c, w, v)
                 w, v = either(zo, -w, w), either(zo, -v, v)
@@ -228,8 +228,8 @@ def rotate_two(re, im, a, b, x, z, ys, c, s, other_x, other_z, other_ys, other_c
                 store(im, p, pi)
                 store(re, k, kr)
                 store(im, k, ki)
-                store(re, l, lr)
-                store(im, l, li)
+                store(re, j, lr)
+                store(im, j, li)
                 store(re, m, mr)
                 store(im, m, mi)
 
@@ -247,11 +247,11 @@ def unrotate_two(re, im, lre, lim, a, b, x, z, ys, c, s, other_x, other_z, other
         for middle in range(start, start + a, 2 * b):
             for p in range(middle, middle + b, LANES):
                 e, f = odd(p & zh), odd(p & oh)
-                k, l, m = p ^ x, p ^ other_x, p ^ x ^ other_x
+                k, j, m = p ^ x, p ^ other_x, p ^ x ^ other_x
                 pr, pi, kr, ki = load(re, p), load(im, p), load(re, k), load(im, k)
-                lr, li, mr, mi = load(re, l), load(im, l), load(re, m), load(im, m)
+                lr, li, mr, mi = load(re, j), load(im, j), load(re, m), load(im, m)
                 qr, qi, ur, ui = load(lre, p), load(lim, p), load(lre, k), load(lim, k)
-                vr, vi, wr, wi = load(lre, l), load(lim, l), load(lre, m), load(lim, m)
+                vr, vi, wr, wi = load(lre, j), load(lim, j), load(lre, m), load(lim, m)
                 y = shared(pr, pi, lr, li, qr, qi, other_real)
                 n = shared(lr, li, pr, pi, vr, vi, other_real)
                 y = y + either(oo, -n, n)
@@ -284,16 +284,16 @@ def unrotate_two(re, im, lre, lim, a, b, x, z, ys, c, s, other_x, other_z, other
                 store(im, p, pi)
                 store(re, k, kr)
                 store(im, k, ki)
-                store(re, l, lr)
-                store(im, l, li)
+                store(re, j, lr)
+                store(im, j, li)
                 store(re, m, mr)
                 store(im, m, mi)
                 store(lre, p, qr)
                 store(lim, p, qi)
                 store(lre, k, ur)
                 store(lim, k, ui)
-                store(lre, l, vr)
-                store(lim, l, vi)
+                store(lre, j, vr)
+                store(lim, j, vi)
                 store(lre, m, wr)
                 store(lim, m, wi)
     g, h = g * load(signs, (z & 15) * LANES), h * load(signs, (other_z & 15) * LANES)
@@ -1060,6 +1060,13 @@ def observe(re, im, w, strings, diagonal, weight, signs, lre, lim):
                 store(lim, p, load(lim, p) + sign * yi)
 
 
+@compiled
+@no_type_check
+def cut(space, at, size):
+    """A piece of the scratch, and where the next one begins."""
+    return space[at : at + size], at + size
+
+
 @entrance
 @no_type_check
 def forward(rows, bits, plan, given, x, w, observed, samples, keep, space, kept, out):
@@ -1072,17 +1079,18 @@ def forward(rows, bits, plan, given, x, w, observed, samples, keep, space, kept,
     strings, diagonal, signs = observed
     slots, many, size = len(given[1]) - 1, out.shape[1], 1 << bits
     spare_re, spare_im = space[:size], space[size : 2 * size]
-    scratch = space[2 * size :].reshape(8, -1)
-    tile, table = scratch[:4], scratch[4:]
     wide = (slots + 1) * LANES
-    cos, sin = np.empty(wide, space.dtype), np.empty(wide, space.dtype)
+    cos, at = cut(space, 2 * size, wide)
+    sin, at = cut(space, at, wide)
+    first_state, at = cut(space, at, bits * 4 * LANES)
+    found, at = cut(space, at, many * LANES)
+    scratch = space[at:].reshape(8, -1)
+    tile, table = scratch[:4], scratch[4:]
     store(cos, slots * LANES, splat(space.dtype.type(1)))
     store(sin, slots * LANES, splat(space.dtype.type(0)))
-    first_state = np.empty(bits * 4 * LANES, space.dtype)
     moves = 0
     for i in range(len(stages)):
         moves += stages[i, 0] == PERMUTE
-    found = np.empty(many * LANES, space.dtype)
     step = LANES if rows else 1
     number = 0
     for sample in range(samples[0], samples[1], step):
@@ -1127,11 +1135,11 @@ def backward(rows, bits, plan, given, observed, samples, until, space, kept, wei
     strings, diagonal, signs = observed
     slots, many, size = len(given[1]) - 1, weight.shape[1], 1 << bits
     wide = (slots + 1) * LANES
-    gradient = np.empty(wide, space.dtype)
-    scratch = space[6 * size :].reshape(8, -1)
+    gradient, at = cut(space, 6 * size, wide)
+    first_state, at = cut(space, at, bits * 4 * LANES)
+    lanes, at = cut(space, at, many * LANES)
+    scratch = space[at:].reshape(8, -1)
     tile, table = scratch[:4], scratch[4:]
-    first_state = np.empty(bits * 4 * LANES, space.dtype)
-    lanes = np.empty(many * LANES, space.dtype)
     step = LANES if rows else 1
     _, pointer, column, factor, _ = given
     number = 0

@@ -431,6 +431,7 @@ class PQC(ControlledPQC):
         self.symbols = tuple(name for name in self.symbols if name not in self.inputs)
         if not self.symbols:
             raise UserError("all symbols are inputs, so there is nothing to learn: use ControlledPQC")
+        self.names = (*self.inputs, *self.symbols)
         self.weight = nn.Parameter(torch.empty(len(self.symbols), dtype=self.dtype))
         with torch.no_grad():
             initializer(self.weight)
@@ -447,9 +448,7 @@ class PQC(ControlledPQC):
             )
         if values is None:
             return self._expectation(circuits, self.symbols, None, self.weight)
-        return self._expectation(
-            circuits, (*self.inputs, *self.symbols), values, self.weight, () if values.requires_grad else self.inputs
-        )
+        return self._expectation(circuits, self.names, values, self.weight, () if values.requires_grad else self.inputs)
 
     def symbol_values(self) -> dict[str, float]:
         """What has been learned, by name."""

@@ -245,7 +245,7 @@ def expectation(
     """
     rule = differentiator or gradients.Adjoint()
     if isinstance(rule, gradients.Adjoint):
-        found = _compiled(circuits, tuple(map(str, symbols)), values, common, sums, qubits, dtype)
+        found = _compiled(circuits, symbols, values, common, sums, qubits, dtype)
         if found is not None:
             return found
     circuits, values, names = prepare(circuits, symbols, joined(values, common), dtype=dtype, noise=noise)
@@ -291,22 +291,27 @@ def joined(values: Tensor | None, common: Tensor | None) -> Tensor | None:
 class Compiled(NamedTuple):
     """What the kernels have been made ready for."""
 
+    names: Sequence[Any]
     sums: PauliSums
+    settings: tuple[Any, ...]
     parts: list[tuple[np.ndarray | None, Fixed, Any]]
     """places in the batch, None for all of it; a structure; its `engine.Task`"""
     circuits: int
 
 
 def _compiled(
-    circuits: Circuits, names: tuple[str, ...], values: Tensor | None, common: Tensor | None, sums: PauliSums,
+    circuits: Circuits, symbols: Sequence[Any], values: Tensor | None, common: Tensor | None, sums: PauliSums,
     qubits: Sequence[cirq.Qid] | None, dtype: torch.dtype,
 ) -> Float[Tensor, "b k"] | None:  # fmt: skip
     """`expectation` by the kernels; None where they cannot do it."""
-    if engine is None or circuits.device.type != "cpu" or (common is not None and common.device.type != "cpu"):
+    if engine is None or circuits.device.type != "cpu" or not (common is None or common.is_cpu):
         return None
-    own = names if common is None else names[: len(names) - len(common)]
-    x = shaped(values, own, dtype=dtype, device=circuits.device)
-    if x.device.type != "cpu":
+    own = len(symbols) - (0 if common is None else common.shape[0])
+    if isinstance(values, Tensor) and values.dtype == dtype and values.dim() == 2 and values.shape[1] == own:
+        x = values
+    else:
+        x = shaped(values, tuple(map(str, symbols[:own])), dtype=dtype, device=circuits.device)
+    if not x.is_cpu:
         return None
     b = x.shape[0]
     if b == 1 and circuits.shape and circuits.shape[0] > 1:  # one row for all circuits
@@ -314,10 +319,15 @@ def _compiled(
         x = x.new_zeros(circuits.shape[0], 0)
         b = x.shape[0]
     w = x.new_zeros(0) if common is None else common.to(dtype)
-    key = ("compiled", names, w.shape[0], None if qubits is None else tuple(qubits), dtype)
-    ready = circuits.kept.get(key)
-    if ready is None or not (ready.sums is sums or _same(ready.sums, sums)):
-        ready = circuits.kept[key] = _tasks(circuits, names, w.shape[0], sums, qubits, dtype)
+    settings = w.shape[0], None if qubits is None else tuple(qubits), dtype
+    ready = circuits.kept.get("last")
+    # a layer comes with the very same names again: they need not be looked at one by one
+    if ready is None or ready.names is not symbols or ready.sums is not sums or ready.settings != settings:
+        names = tuple(map(str, symbols))
+        ready = circuits.kept.get(("compiled", names, *settings))
+        if ready is None or not (ready.sums is sums or _same(ready.sums, sums)):
+            ready = circuits.kept["compiled", names, *settings] = _tasks(circuits, names, sums, settings)
+        circuits.kept["last"] = ready._replace(names=symbols, sums=sums) if isinstance(symbols, tuple) else None
     if ready.circuits != b:
         check_lengths(ready.circuits, b)
     if not ready.parts:  # nothing at all, or observables that do not fit
@@ -338,7 +348,7 @@ def _compiled(
                 found.append(part)
         except engine.NotFinite:
             whole = torch.cat([x, w.expand(len(x), -1)], dim=1)
-            check_finite(whole, names)
+            check_finite(whole, tuple(map(str, symbols)))
             fixed.exponents(whole if index is None else whole[index])
             raise
     if len(found) == 1:
@@ -351,20 +361,18 @@ def _same(a: PauliSums, b: PauliSums) -> bool:
     return a.sums == b.sums and np.array_equal(a.index, b.index)
 
 
-def _tasks(
-    circuits: Circuits, names: tuple[str, ...], common: int, sums: PauliSums, qubits: Sequence[cirq.Qid] | None,
-    dtype: torch.dtype,
-) -> Compiled:  # fmt: skip
+def _tasks(circuits: Circuits, names: tuple[str, ...], sums: PauliSums, settings: tuple[Any, ...]) -> Compiled:
+    common, qubits, dtype = settings
     check_noiseless(circuits)
     check_symbols(circuits, names)
     flat = aligned(flattened(circuits))
     picked = sums.index.reshape(1, -1) if len(sums.shape) < 2 else sums.index
     if len(picked) not in (1, len(flat)):
-        return Compiled(sums, [], len(flat))
+        return Compiled(names, sums, settings, [], len(flat))
     picked = np.broadcast_to(picked, (len(flat), picked.shape[1]))
     parts = []
     for i in np.unique(flat.structure).tolist():
-        fixed = _fixed(flat, i, names, None if qubits is None else tuple(qubits), dtype, circuits.device)
+        fixed = _fixed(flat, i, names, qubits, dtype, circuits.device)
         rows = picked[fixed.index]
         for row in np.unique(rows, axis=0):
             same = np.flatnonzero((rows == row).all(1))
@@ -375,9 +383,8 @@ def _tasks(
             terms = tuple(observables.terms(sums.sums[k], its.qubits) for k in row.tolist())
             parts.append((its, terms))
     alone = len(parts) == 1
-    return Compiled(
-        sums, [(None if alone else its.index, its, _task(its, terms, common)) for its, terms in parts], len(flat)
-    )
+    tasks = [(None if alone else its.index, its, _task(its, terms, common)) for its, terms in parts]
+    return Compiled(names, sums, settings, tasks, len(flat))
 
 
 def _task(fixed: Fixed, terms: Any, common: int) -> Any:
