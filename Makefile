@@ -16,6 +16,7 @@ demo: install
 	$(BIN)/edubba demo
 
 test: install check
+	$(BIN)/python -m edubba.quantum.warm
 	$(BIN)/python -m pytest
 
 check: install

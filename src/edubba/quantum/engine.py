@@ -5,6 +5,7 @@ Only what expectations can show is kept: global phases, and whatever no observab
 
 import math
 import os
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numba.core import event
 from torch import Tensor
 
 from edubba.quantum import kernels, states
@@ -460,6 +462,21 @@ def bind(it: Wiring, own: np.ndarray) -> Bound:
 
 
 SIGNS = np.array([[(-1) ** (z & j).bit_count() for j in range(LANES)] for z in range(LANES)])
+
+
+class Announcing(event.Listener):
+    """Says why the first step of an installation takes so long."""
+
+    def on_start(self, event: Any) -> None:
+        if event.data["dispatcher"] is kernels.forward:
+            words = "compiling the simulator, once per installation; python -m edubba.quantum.warm does it ahead"
+            print(f"edubba.quantum: {words}", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", Announcing())
 pools: dict[int, ThreadPoolExecutor] = {}
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=pools.clear)

@@ -267,14 +267,7 @@ def compare(task: Task, run: Run, *, data: str) -> None:
 
 
 def compile_kernels(task: Task, spec: Compare) -> None:
-    """Simulate once, so that what is timed is no compilation; where that will take long, say so."""
-    from edubba.quantum import kernels
-
-    newest = max(
-        (p.stat().st_mtime for p in Path(kernels.backward.stats.cache_path).glob("kernels.backward-*.nbi")), default=0.0
-    )
-    if newest < Path(kernels.__file__).stat().st_mtime:
-        print("quantum: compiling the simulator, about half a minute, once per installation", flush=True)
+    """Simulate once, so that what is timed is no compilation."""
     for name in ("quantum", "disentangled"):
         model = Network(task.x.shape[1], name, task.classes, 1.0, spec)
         model(task.x[: spec.batch_size]).sum().backward()
