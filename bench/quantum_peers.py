@@ -208,9 +208,9 @@ def tensorcircuit(name, threads):
     w, x, g = numbers(n, layers, batch)
 
     def values(w, x):
-        p, c = jnp.concatenate([x, w]), tensorcircuit.Circuit(n)
+        c = tensorcircuit.Circuit(n)
         for gate, on, k in gates(n, layers):
-            c.cnot(*on) if gate == "cnot" else getattr(c, gate)(*on, theta=p[k])
+            c.cnot(*on) if gate == "cnot" else getattr(c, gate)(*on, theta=x[k] if k < n else w[k - n])
         return jnp.stack(zs(jnp.abs(c.state()) ** 2, n))
 
     def loss(w, x):

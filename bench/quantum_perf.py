@@ -2,6 +2,7 @@
 
     python bench/quantum_perf.py [A B C M Q S20 S24] [--threads 1 2] [--repeats 30] [--rounds 3]
                                  [--peers tfq=PYTHON tensorcircuit=PYTHON lightning=PYTHON qulacs=PYTHON qsim=PYTHON]
+                             [--out bench/results/quantum_perf.json]
 
 Workloads and peers are those of `quantum_peers.py`, which runs each in a fresh process, pinned to as many cores as it has
 threads. They take turns, in another order each round. Wall and CPU time are medians over rounds of the medians over
@@ -30,6 +31,7 @@ import sys
 import tempfile
 import time
 from datetime import date
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +118,8 @@ def load():
 
 
 def compare(workload, given, peers):
-    """Prints the rows of a workload."""
+    """Prints the rows of a workload; what they say, as a list."""
+    rows = []
     sides = [("edubba", threads) for threads in given.threads]
     sides += [(who, threads) for threads in given.threads for who in peers if workload in DOES[who].split()]
     found, speeds, (sums, moved, size) = {side: [] for side in sides}, [], needs(workload)
@@ -133,10 +136,11 @@ def compare(workload, given, peers):
     for (who, threads), runs in found.items():
         if isinstance(runs[-1], str):
             print(f"| {workload} | {who}, {threads} | {runs[-1]} | | | | |", flush=True)
+            rows.append({"workload": workload, "who": who, "threads": threads, "failed": runs[-1]})
             continue
         ours = found["edubba", given.threads[0] if who == "edubba" else threads]
         pairs = list(zip(runs, ours, strict=True))
-        ratio = spread([run["wall"][1] / own["wall"][1] for run, own in pairs])
+        ratios = [run["wall"][1] / own["wall"][1] for run, own in pairs]
         low, middle, high = np.median([run["wall"] for run in runs], 0)
         first, cpu = np.median([(run["first"], run["cpu"][1]) for run in runs], 0)
         note = "" if all(agree(*pair) for pair in pairs) else "**results differ**"
@@ -145,9 +149,14 @@ def compare(workload, given, peers):
             note += f"{middle / least:.2f} of {least:.3g} ms ({limit}; {fma / 1e9:.0f} G/s, {copy / 1e9:.0f} GB/s)"
         print(
             f"| {workload} | {who}, {threads} | {first:.0f} | {middle:.4g} [{low:.4g}, {high:.4g}] | {cpu:.4g} "
-            f"| {ratio} | {note} |",
+            f"| {spread(ratios)} | {note} |",
             flush=True,
         )
+        rows.append({
+            "workload": workload, "who": who, "threads": threads, "first_ms": first, "wall_ms": [low, middle, high],
+            "cpu_ms": cpu, "ratios": ratios, "roofline_ms": least, "agrees": "differ" not in note,
+        })  # fmt: skip
+    return rows
 
 
 def first_calls(given):
@@ -172,6 +181,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=20, help="of a process, after which no repeat starts")
     parser.add_argument("--limit", type=float, default=200, help="seconds of a process, after which it is given up")
     parser.add_argument("--peers", nargs="+", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "quantum_perf.json")
     given = parser.parse_args()
     peers = dict(pair.split("=", 1) for pair in given.peers)
     print(f"{date.today()}, {machine.processor()}, {machine.cores()} cores, load {load()}\n")
@@ -179,8 +189,16 @@ def main():
     if timed:
         print("| workload | who, threads | first call, ms | wall, ms [quartiles] | CPU, ms | ratio | over roofline |")
         print("|---|---|---|---|---|---|---|")
-    for workload in timed:
-        compare(workload, given, peers)
+    rows = [row for workload in timed for row in compare(workload, given, peers)]
+    if rows:
+        about = {
+            "date": str(date.today()),
+            "machine": machine.processor(),
+            "cores": machine.cores(),
+            "command": sys.argv,
+        }
+        about |= {"torch": torch.__version__, "numba": metadata.version("numba"), "rounds": given.rounds}
+        given.out.write_text(json.dumps(about | {"rows": rows}, indent=1) + "\n")
     if "first" in given.workloads:
         first_calls(given)
     if "K26" in given.workloads:

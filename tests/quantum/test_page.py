@@ -1,4 +1,4 @@
-"""The lines of docs/quantum.md run, one block after the other."""
+"""The lines of docs/quantum.md run, one block after the other, and those of the README."""
 
 import re
 from pathlib import Path
@@ -15,6 +15,13 @@ def test_the_lines_of_the_page_run(tmp_path, monkeypatch):
         exec(compile(block, str(PAGE), "exec"), names)
     assert names["kernel"].shape == (5, 5)
     assert [len(batch) for batch, _ in names["loader"]] == [3, 3]
+
+
+def test_the_lines_of_the_readme_run():
+    (block,) = re.findall(r"```python\n(.*?)```", (PAGE.parents[1] / "README.md").read_text(), flags=re.S)
+    names: dict = {}
+    exec(compile(block, "README.md", "exec"), names)
+    assert names["model"][1].weight.grad.shape == (4,)
 
 
 def test_the_page_names_all_there_is():

@@ -30,8 +30,8 @@ TILE, WHOLE = 11, 14
 tiles: the best of 10 to 14, at 10, 16 and 17 qubits"""
 FAR, FARTHER = 17, 2
 """bits beyond which states come from far, and by how many more bits tiles then save ways: best at 20 qubits, no worse at 24"""
-WORK = 1 << 17
-"""amplitudes times instructions for which a thread of its own is worth its start"""
+WORK = 1 << 20
+"""amplitudes times instructions for which a thread of its own is worth its start, of 45 to 85 us and twice a step"""
 LANE_BITS = LANES.bit_length() - 1
 
 
