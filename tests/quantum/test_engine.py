@@ -16,7 +16,7 @@ from edubba.core.errors import UserError
 from edubba.quantum import circuits as circuits_
 from edubba.quantum import engine, gates, kernels, simulation
 
-LANES = Path(kernels.__file__).with_name("lanes.py")
+LOOPS = [Path(kernels.__file__).with_name(name) for name in ("diagonals.py", "lanes.py", "rotations.py")]
 QUBITS = cirq.LineQubit.range(9)
 S = sympy.symbols("s0:6")
 DOUBLE = {"dtype": torch.float64}
@@ -339,8 +339,9 @@ def test_samples_that_do_not_fit_into_memory_at_once_go_in_parts(monkeypatch, bu
     np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-def test_what_was_compiled_before_is_compiled_anew_where_lanes_have_changed():
-    assert hashlib.sha256(LANES.read_bytes()).hexdigest()[:16] == kernels.BUILT_ON, "write this into kernels.py"
+def test_what_was_compiled_before_is_compiled_anew_where_loops_have_changed():
+    built_on = hashlib.sha256(b"".join(path.read_bytes() for path in LOOPS)).hexdigest()[:16]
+    assert built_on == kernels.BUILT_ON, "write this into kernels.py"
 
 
 def test_a_weight_that_has_changed_since_is_refused(build):

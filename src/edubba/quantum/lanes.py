@@ -6,12 +6,17 @@ Lanes are added, subtracted and multiplied with + - *; LLVM maps them onto whate
 import operator
 from typing import Any, no_type_check
 
+import numba
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
+WIDE, NONE = np.int64(LANES), np.int64(0)
+"""as numbers of any size: for each literal that a function is called with it would be compiled once more"""
+compiled: Any = numba.njit(nogil=True, fastmath=True, error_model="numpy")
 
 
 class Lanes(types.Type):
