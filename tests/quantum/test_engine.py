@@ -352,3 +352,13 @@ def test_a_weight_that_has_changed_since_is_refused(build):
         layer.weight.add_(1)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         found.sum().backward()
+
+
+def test_scratch_of_sizes_that_do_not_come_again_is_let_go(monkeypatch, build):
+    monkeypatch.setattr(engine, "spaces", {})
+    monkeypatch.setattr(engine, "MOST", 1 << 20)
+    circuit, qubits, x, _ = build.hardware_efficient(6, 1)
+    layer = q.PQC(circuit, [cirq.Z(qubits[0])], inputs=x)
+    for b in range(1, 400, 7):
+        layer(torch.rand(b, 6)).sum().backward()
+        assert sum(array.nbytes for free in engine.spaces.values() for array in free) < 2 << 20

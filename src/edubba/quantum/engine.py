@@ -506,6 +506,8 @@ def each(work: Callable[..., Any], *items: Iterable[Any]) -> list[Any]:
 
 KEPT = 1 << 26
 """bytes of arrays of a size that are kept for the next time: fresh memory costs more than the arithmetic"""
+MOST = 1 << 28
+"""bytes of all of them"""
 LINE = 64
 """bytes of a cache line"""
 spaces: dict[tuple[Any, ...], list[np.ndarray]] = {}
@@ -531,7 +533,10 @@ def aligned(dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray:
 def give(number: int, *arrays: np.ndarray) -> None:
     """Arrays that nobody looks at any more."""
     for array in arrays:
-        free = spaces.setdefault((array.dtype, number, array.shape), [])
+        key = array.dtype, number, array.shape
+        if key not in spaces and sum(other.nbytes for free in spaces.values() for other in free) > MOST:
+            spaces.clear()  # of sizes that may never come again
+        free = spaces.setdefault(key, [])
         if (len(free) + 1) * array.nbytes <= KEPT:
             free.append(array)
 
