@@ -1,6 +1,5 @@
 """The tour, with fewer steps than a person gets."""
 
-import os
 import sys
 import tomllib
 from dataclasses import replace
@@ -11,7 +10,7 @@ import tomli_w
 import torch
 
 from edubba import cli
-from edubba.core import catalogue, files, runs, stats
+from edubba.core import catalogue, runs, stats
 from edubba.core.settings import Fit
 
 PARTS = {"train": 30, "validation": 8, "test": 12}
@@ -251,21 +250,6 @@ def test_an_advantage_is_one_over_every_classical_head(linear, mlp, fourier, dis
     given = {"linear": linear, "mlp": mlp, "fourier": fourier, "disentangled": disentangled}
     found = {f"quantum-{name}/accuracy": interval(*ends) for name, ends in given.items()}
     assert quantum.in_words(found, quantum.COMPARE) == said
-
-
-def test_what_takes_long_the_first_time_is_announced(task, monkeypatch, capsys, tmp_path):
-    from edubba.quantum import kernels
-    from edubba.tour import quantum
-
-    quantum.compile_kernels(task, quantum.COMPARE)
-    capsys.readouterr()
-    quantum.compile_kernels(task, quantum.COMPARE)
-    assert capsys.readouterr().out == ""
-    newer = files.write(tmp_path / "kernels.py", "")
-    os.utime(newer, (4e9, 4e9))
-    monkeypatch.setattr(kernels, "__file__", str(newer))
-    quantum.compile_kernels(task, quantum.COMPARE)
-    assert capsys.readouterr().out == "quantum: compiling the simulator, about half a minute, once per installation\n"
 
 
 @pytest.mark.parametrize("line", [["demo"], ["demo", "quantum"]])
