@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from edubba import quantum as q
 from edubba.core.errors import UserError
 from edubba.quantum import circuits as circuits_
-from edubba.quantum import engine, gates, kernels, simulation
+from edubba.quantum import engine, gates, kernels, plans, simulation
 
 LOOPS = [Path(kernels.__file__).with_name(name) for name in ("diagonals.py", "lanes.py", "rotations.py")]
 QUBITS = cirq.LineQubit.range(9)
@@ -63,13 +63,13 @@ def laid_out(monkeypatch):
 
     def lay_out(**constants):
         for name, value in constants.items():
-            monkeypatch.setattr(engine, name, value)
-        engine.plan.cache_clear()
-        engine.wired.cache_clear()
+            monkeypatch.setattr(engine if hasattr(engine, name) else plans, name, value)
+        plans.plan.cache_clear()
+        plans.wired.cache_clear()
 
     yield lay_out
-    engine.plan.cache_clear()
-    engine.wired.cache_clear()
+    plans.plan.cache_clear()
+    plans.wired.cache_clear()
 
 
 @pytest.mark.parametrize("n", [2, 4, 9])
@@ -207,7 +207,7 @@ def test_permutations_of_linear_moves_are_those_of_any_moves(seed):
     slow = index
     for x, controls, values in moves:
         slow = slow[np.where((index & controls) == values, index ^ x, index)]
-    assert engine._permutation(moves, n).tolist() == slow.tolist()
+    assert plans._permutation(moves, n).tolist() == slow.tolist()
 
 
 # ---- one structure for many circuits

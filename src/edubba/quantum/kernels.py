@@ -457,7 +457,7 @@ def cut(space, at, size):
 def forward(rows, bits, plan, given, x, w, observed, samples, keep, space, kept, out):
     """Expectations out (b, strings) of the samples (first, last); False: an angle is not finite.
 
-    rows: whether lanes are samples. plan: see `engine.Plan`. observed: strings, diagonal ones, signs. space: scratch, see
+    rows: whether lanes are samples. plan: see `plans.Plan`. observed: strings, diagonal ones, signs. space: scratch, see
     `engine.room`. kept (tiles, -): final states, cosines and sines of the angles; one tile only where they are not kept.
     """
     start, stages, _, entries, _, _, permutations = plan
