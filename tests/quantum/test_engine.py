@@ -362,3 +362,42 @@ def test_scratch_of_sizes_that_do_not_come_again_is_let_go(monkeypatch, build):
     for b in range(1, 400, 7):
         layer(torch.rand(b, 6)).sum().backward()
         assert sum(array.nbytes for free in engine.spaces.values() for array in free) < 2 << 20
+
+
+@pytest.mark.parametrize("rows", [0, 99])
+def test_two_strings_in_one_pass_whatever_bits_they_share(laid_out, rows):
+    laid_out(ROWS=rows)
+    n, ends = 9, [(1, 4), (0, 8), (2, 3), (5, 8)]
+    ops = [cirq.ry(S[i % 6] + 0.1 * i)(qubit) for i, qubit in enumerate(QUBITS[:n])]
+    for one, other in [
+        ((0, 3), (0, 4)),
+        ((0, 1), (0, 4)),
+        ((0, 2), (2, 4)),
+        ((1, 2), (0, 3)),
+        *((ends[i], ends[i - 1]) for i in range(4)),
+    ]:
+        for k, on in enumerate((one, other)):
+            ops.append((cirq.XX if k else cirq.YY)(*(QUBITS[i] for i in on)) ** (S[k] + 0.3))
+        ops.append(cirq.rx(S[2])(QUBITS[0]))
+    values, g = torch.rand(19, 6, dtype=torch.float64), torch.ones(19, 4)
+    found, wanted = (
+        value_and_gradient(cirq.Circuit(ops), values, some_operators(n), g, rule, **DOUBLE)
+        for rule in (None, q.Backprop())
+    )
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-11)
+
+
+def test_a_diagonal_that_differs_from_tile_to_tile(laid_out):
+    laid_out(ROWS=0, TILE=6, WHOLE=0)
+    pairs = [(0, 8), (1, 7), (2, 5), (0, 1)]  # within a tile, outside, and across
+    ops = [cirq.ry(S[i % 6] + 0.1 * i)(qubit) for i, qubit in enumerate(QUBITS)]
+    ops += [cirq.ZZ(QUBITS[i], QUBITS[j]) ** (S[k] + 0.2) for k, (i, j) in enumerate(pairs)]
+    ops += [cirq.rx(S[5])(qubit) for qubit in QUBITS]
+    values, g = torch.rand(2, 6, dtype=torch.float64), torch.ones(2, 4)
+    found, wanted = (
+        value_and_gradient(cirq.Circuit(ops), values, some_operators(9), g, rule, **DOUBLE)
+        for rule in (None, q.Backprop())
+    )
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-11)
