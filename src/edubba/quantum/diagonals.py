@@ -34,6 +34,17 @@ def constant_phase(entries, first, last, below, less, base, cos, sin, signs):
 
 @compiled
 @no_type_check
+def put_both(re, im, p, half, fr, fi):
+    """Where the bit `half` is 0 the phase times f, where it is 1 the phase times f's conjugate."""
+    xr, xi = load(re, p), load(im, p)
+    store(re, p, xr * fr - xi * fi)
+    store(im, p, xr * fi + xi * fr)
+    store(re, p + half, xr * fr + xi * fi)
+    store(im, p + half, xi * fr - xr * fi)
+
+
+@compiled
+@no_type_check
 def double(re, im, half, kr, ki, entries, first, last, less, base, cos, sin, signs):
     """From a table for k below `half` to one twice as long: the entries have this bit, which turns their sign."""
     for p in range(0, half, LANES):
@@ -42,11 +53,7 @@ def double(re, im, half, kr, ki, entries, first, last, less, base, cos, sin, sig
             c, s = factor_of(cos, sin, entries[m, 2] * LANES, entries[m], entries[m, 0], base, signs)
             s = either(odd(p & (entries[m, 0] - less)), -s, s)
             fr, fi = fr * c - fi * s, fr * s + fi * c
-        xr, xi = load(re, p), load(im, p)
-        store(re, p, xr * fr - xi * fi)
-        store(im, p, xr * fi + xi * fr)
-        store(re, p + half, xr * fr + xi * fi)
-        store(im, p + half, xi * fr - xr * fi)
+        put_both(re, im, p, half, fr, fi)
 
 
 @compiled
@@ -56,11 +63,7 @@ def double_by(re, im, half, kr, ki, fre, fim):
     for p in range(0, half, LANES):
         c, s = load(fre, p), load(fim, p)
         fr, fi = kr * c - ki * s, kr * s + ki * c
-        xr, xi = load(re, p), load(im, p)
-        store(re, p, xr * fr - xi * fi)
-        store(im, p, xr * fi + xi * fr)
-        store(re, p + half, xr * fr + xi * fi)
-        store(im, p + half, xi * fr - xr * fi)
+        put_both(re, im, p, half, fr, fi)
 
 
 @compiled

@@ -30,7 +30,7 @@ from edubba.quantum.rotations import (
     unturn,
 )  # fmt: skip
 
-BUILT_ON = "3d802f2edc06ee00"
+BUILT_ON = "2e6552620c3dc7c6"
 """of the files of the other loops: numba compiles anew where this file has changed, and looks at no other; a test says what it
 must be"""
 ROTATE, TURN, PHASE = 0, 1, 2

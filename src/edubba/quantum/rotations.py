@@ -181,6 +181,20 @@ def paired(one, other):
 
 @compiled
 @no_type_check
+def put_four(re, im, p, k, j, m, pr, pi, kr, ki, jr, ji, mr, mi):
+    """Four amplitudes to their places."""
+    store(re, p, pr)
+    store(im, p, pi)
+    store(re, k, kr)
+    store(im, k, ki)
+    store(re, j, jr)
+    store(im, j, ji)
+    store(re, m, mr)
+    store(im, m, mi)
+
+
+@compiled
+@no_type_check
 def rotate_two(re, im, a, b, x, z, ys, c, s, other_x, other_z, other_ys, other_c, other_s, signs):
     """`rotate` by one and then by another, on four amplitudes at a time; a, b: see `paired`."""
     s, t = sine(s, z, ys, signs), sine(other_s, other_z, other_ys, signs)
@@ -201,14 +215,7 @@ def rotate_two(re, im, a, b, x, z, ys, c, s, other_x, other_z, other_ys, other_c
                 pr, pi, lr, li = mixed(pr, pi, lr, li, other_real, other_c, w, v)
                 w, v = either(ox, -w, w), either(ox, -v, v)
                 kr, ki, mr, mi = mixed(kr, ki, mr, mi, other_real, other_c, w, v)
-                store(re, p, pr)
-                store(im, p, pi)
-                store(re, k, kr)
-                store(im, k, ki)
-                store(re, j, lr)
-                store(im, j, li)
-                store(re, m, mr)
-                store(im, m, mi)
+                put_four(re, im, p, k, j, m, pr, pi, kr, ki, lr, li, mr, mi)
 
 
 @compiled
@@ -257,22 +264,8 @@ def unrotate_two(re, im, lre, lim, a, b, x, z, ys, c, s, other_x, other_z, other
                 w, v = either(zo, -w, w), either(zo, -v, v)
                 lr, li, mr, mi = mixed(lr, li, mr, mi, real, c, w, v)
                 vr, vi, wr, wi = mixed(vr, vi, wr, wi, real, c, w, v)
-                store(re, p, pr)
-                store(im, p, pi)
-                store(re, k, kr)
-                store(im, k, ki)
-                store(re, j, lr)
-                store(im, j, li)
-                store(re, m, mr)
-                store(im, m, mi)
-                store(lre, p, qr)
-                store(lim, p, qi)
-                store(lre, k, ur)
-                store(lim, k, ui)
-                store(lre, j, vr)
-                store(lim, j, vi)
-                store(lre, m, wr)
-                store(lim, m, wi)
+                put_four(re, im, p, k, j, m, pr, pi, kr, ki, lr, li, mr, mi)
+                put_four(lre, lim, p, k, j, m, qr, qi, ur, ui, vr, vi, wr, wi)
     g, h = g * load(signs, (z & 15) * LANES), h * load(signs, (other_z & 15) * LANES)
     return either((ys ^ (ys >> 1)) & 1, -g, g), either((other_ys ^ (other_ys >> 1)) & 1, -h, h)
 
