@@ -299,7 +299,7 @@ def test_wrong_arguments_are_errors(own):
     for arguments, sentence in (
         (
             {"name": "resnet19"},
-            "there is no network 'resnet19': take plain, small, resnet18, resnet34, resnet50, or your own as 'module:attribute'",
+            "there is no network 'resnet19': take plain, small, glyph, resnet18, resnet34, resnet50, or your own as 'module:attribute'",
         ),
         ({"name": "small", "stem": "big"}, "there is no stem 'big': take one of auto, small, half, imagenet"),
         ({"name": "small", "width": 0}, "width is 0; it multiplies the channels: 1, 2 or 4"),

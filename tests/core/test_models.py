@@ -171,7 +171,7 @@ def test_a_newer_format_says_upgrade(bundle):
 
 def test_a_kind_of_a_later_room_says_upgrade(bundle):
     edit(bundle, kind="detector")
-    assert sentence(bundle) == f"{bundle} is a detector, which this edubba ({__version__}) cannot load: upgrade edubba"
+    assert sentence(bundle) == f"{bundle} is a detector, where encoder or classifier is needed"
 
 
 def test_no_bundle_no_json_and_no_table_are_named(tmp_path):

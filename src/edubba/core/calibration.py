@@ -6,7 +6,7 @@ Fit the temperature on pictures that were not trained on, and measure on others 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
@@ -66,6 +66,14 @@ def ece(probabilities: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, "
     bin_ = reliability(probabilities, labels, bins=bins)
     gap = np.abs(bin_.accuracy - bin_.confidence)
     return float(np.nansum(bin_.count * gap) / len(labels))
+
+
+def ece_equal_mass(confidence: Float[np.ndarray, "n"], right: Bool[np.ndarray, "n"], *, bins: int = 15) -> float:
+    """Expected calibration error over bins that hold as many pictures each (Nixon et al. 2019), 0 to 1."""
+    order = np.argsort(confidence, kind="stable")
+    parts = np.array_split(order, min(bins, len(order)))
+    gaps = [len(part) * abs(float(confidence[part].mean()) - float(right[part].mean())) for part in parts]
+    return sum(gaps) / len(order)
 
 
 def brier(probabilities: Float[np.ndarray, "n classes"], labels: Int[np.ndarray, "n"]) -> float:

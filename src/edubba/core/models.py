@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +57,7 @@ def card(
     Parameters
     ----------
     kind
-        `encoder` or `classifier`.
+        `encoder`, `classifier`, `detector`, `restorer` or `text-encoder`.
     architecture
         {name, arguments}: what `encoders.build` takes, without the seed.
     input
@@ -82,7 +83,10 @@ def card(
     return json.loads(json.dumps(made, allow_nan=False))  # as it will be read: lists, no tuples
 
 
-def save(path: str | Path, model: nn.Module, card: dict[str, Any]) -> Path:
+Build = Callable[[dict[str, Any]], nn.Module]
+
+
+def save(path: str | Path, model: nn.Module, card: dict[str, Any], *, builder: Build | None = None) -> Path:
     """Write a bundle whole or not at all; one that stands there already is replaced.
 
     Parameters
@@ -93,6 +97,8 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any]) -> Path:
         A model as `build(card)` makes it, trained: `encoders.Encoder`, or `train.Classifier` around one.
     card
         From `card`.
+    builder
+        Makes the model of a card, where its kind belongs to a room (detector, restorer); None: `build` of this module.
 
     Raises
     ------
@@ -105,7 +111,7 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any]) -> Path:
     if path.exists() and not (path / "model.json").exists():
         raise UserError(f"{path} exists and is not a model bundle: choose another folder")
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
-    if misfit := _misfit(tensors, build(card)):
+    if misfit := _misfit(tensors, (builder or build)(card)):
         raise ValueError(f"the model is not the {card['architecture']['name']!r} of its card: {misfit}")
     weights = safetensors.torch.save(tensors)
     written = card | {"files": {WEIGHTS: hashlib.sha256(weights).hexdigest()}}
@@ -125,7 +131,7 @@ def save(path: str | Path, model: nn.Module, card: dict[str, Any]) -> Path:
     return path
 
 
-def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
+def load(path: str | Path, *, allow_code: bool = False, builder: Build | None = None) -> Bundle:
     """The model of a bundle, on the CPU and in eval mode, with its card.
 
     Parameters
@@ -134,6 +140,8 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
         The folder that holds model.json.
     allow_code
         Whether a network of the form `module:attribute` may be imported and run. Only for bundles you trust.
+    builder
+        As in `save`.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
         There is no bundle, it is damaged, of a newer format, or needs code that was not allowed.
     """
     path = Path(path)
-    card = _read(path)
+    card = _read(path, kinds=("encoder", "classifier") if builder is None else KINDS)
     name = card["architecture"]["name"]
     if ":" in name and not allow_code:
         raise UserError(
@@ -156,7 +164,7 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
             )
         if file == WEIGHTS:
             tensors = safetensors.torch.load(content)
-    model = build(card)
+    model = (builder or build)(card)
     if misfit := _misfit(tensors, model):
         raise UserError(f"{path / WEIGHTS} does not fit the {name!r} of this edubba ({__version__}): {misfit}")
     model.load_state_dict(tensors)
@@ -164,15 +172,15 @@ def load(path: str | Path, *, allow_code: bool = False) -> Bundle:
 
 
 def build(card: dict[str, Any]) -> nn.Module:
-    """The model of a card with first weights. Imports and runs the card's `module:attribute` where it has one."""
+    """The encoder or classifier of a card with first weights. Imports and runs the card's `module:attribute` where it has one."""
     encoder = encoders.twin(card, seed=0)
     if card["kind"] == "encoder":
         return encoder
     with torch.random.fork_rng(devices=[]):
-        return train.Classifier(encoder, len(card["output"]["classes"]))
+        return train.Classifier(encoder, len(card["output"]["classes"]), side=card["input"].get("side", 0))
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, *, kinds: tuple[str, ...]) -> dict[str, Any]:
     """The card of a bundle, checked."""
     file = path / "model.json"
     if not file.is_file():
@@ -189,8 +197,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{file} has format {format!r}, expected {FORMAT!r}")
     if fault := _fault(card):
         raise UserError(f"{file}: {fault}")
-    if card["kind"] not in ("encoder", "classifier"):
-        raise UserError(f"{path} is a {card['kind']}, which this edubba ({__version__}) cannot load: upgrade edubba")
+    if card["kind"] not in kinds:
+        raise UserError(f"{path} is a {card['kind']}, where {' or '.join(kinds)} is needed")
     if WEIGHTS not in card["files"] or any(Path(name).name != name for name in card["files"]):
         raise UserError(f"{file}: files must name {WEIGHTS} and nothing outside the bundle")
     return card

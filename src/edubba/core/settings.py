@@ -10,8 +10,8 @@ from edubba.core.errors import UserError
 class Views:
     """How a random view of a picture is made. A field left out takes the value of the preset."""
 
-    preset: Literal["photos", "writing"] = "photos"
-    """`photos`: SimCLR's crop, flip and colours; `writing`: strokes are turned, sheared and bent, the ground is levelled, nothing is mirrored"""
+    preset: Literal["photos", "writing", "relief"] = "photos"
+    """`photos`: SimCLR's crop, flip and colours; `writing`: strokes are turned, sheared and bent, the ground is levelled, nothing is mirrored; `relief`: signs pressed into clay or cut in stone, the light comes from elsewhere"""
     strength: float | None = None
     """of the colour jitter; 1 is SimCLR's on ImageNet, 0.5 its on CIFAR-10"""
     crop_min: float | None = None
@@ -40,6 +40,12 @@ class Views:
     """largest standard deviation of added pixel noise, on the 0 to 1 scale"""
     erase: float | None = None
     """side of one erased box, as a share of the side; it takes the picture's mean colour"""
+    light: float | None = None
+    """largest change of the logarithm of the brightness, at the knots of a smooth 4 x 4 field: a lamp that stands elsewhere"""
+    gamma: float | None = None
+    """largest logarithm of the exponent of the brightness"""
+    relief: float | None = None
+    """largest share of the slope, along each axis, that is added: hollows lit from another side"""
 
     def resolve(self, size: int) -> "Views":
         """The same with every field filled in, for pictures of `size` pixels."""
@@ -55,12 +61,17 @@ PRESETS = {
     "photos": {
         "strength": 0.5, "crop_min": 0.2, "flip": 0.5, "jitter": 0.8, "grey": 0.2,
         "rotate": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0, "bend": 0.0, "levels": 0.0,
-        "noise": 0.0, "erase": 0.0,
+        "noise": 0.0, "erase": 0.0, "light": 0.0, "gamma": 0.0, "relief": 0.0,
     },
     "writing": {
         "strength": 0.4, "crop_min": 1.0, "flip": 0.0, "jitter": 0.8, "grey": 0.0,
         "rotate": 20.0, "scale": 0.25, "shear": 0.3, "shift": 0.1, "bend": 0.06, "levels": 0.35,
-        "noise": 0.12, "erase": 0.0,
+        "noise": 0.12, "erase": 0.0, "light": 0.0, "gamma": 0.0, "relief": 0.0,
+    },
+    "relief": {
+        "strength": 0.4, "crop_min": 1.0, "flip": 0.0, "jitter": 0.8, "grey": 0.0,
+        "rotate": 11.0, "scale": 0.18, "shear": 0.15, "shift": 0.08, "bend": 0.03, "levels": 0.1,
+        "noise": 0.08, "erase": 0.25, "light": 0.5, "gamma": 0.4, "relief": 1.0,
     },
 }  # fmt: skip
 
@@ -68,7 +79,7 @@ PRESETS = {
 LIMITS = {
     "strength": (0, 2.5), "crop_min": (0.01, 1), "flip": (0, 1), "jitter": (0, 1), "grey": (0, 1), "blur": (0, 1),
     "rotate": (0, 180), "scale": (0, 0.9), "shear": (0, 2), "shift": (0, 1), "bend": (0, 1), "levels": (0, 0.45),
-    "noise": (0, 1), "erase": (0, 1),
+    "noise": (0, 1), "erase": (0, 1), "light": (0, 3), "gamma": (0, 3), "relief": (0, 5),
 }  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -421,18 +421,34 @@ def _to(items: Any, device: torch.device) -> Any:
 
 
 class Classifier(nn.Module):
-    """An encoder and a linear layer: pictures in [0, 1] to logits."""
+    """An encoder and a linear layer: pictures in [0, 1] to logits.
 
-    def __init__(self, encoder: nn.Module, classes: int, *, seed: int = 0) -> None:
+    What is known besides the picture (`side` numbers: its original shape, its period) scales and shifts the features
+    (Perez et al. 2018); it starts without effect.
+    """
+
+    def __init__(self, encoder: nn.Module, classes: int, *, seed: int = 0, side: int = 0) -> None:
         super().__init__()
         self.encoder = encoder
         self.linear = nn.Linear(encoder.dim, classes)  # ty: ignore[invalid-argument-type]
         generator = torch.Generator().manual_seed(streams.key(seed, "linear") % 2**63)
         nn.init.normal_(self.linear.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.linear.bias)
+        self.side = nn.Linear(side, 2 * encoder.dim) if side else None  # ty: ignore[unsupported-operator]
+        if self.side is not None:
+            nn.init.zeros_(self.side.weight)
+            nn.init.zeros_(self.side.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(self.encoder(x))
+    def features(self, x: Tensor, side: Tensor | None = None) -> Tensor:
+        """What the linear layer sees, (n, dim)."""
+        h = self.encoder(x)
+        if self.side is None or side is None:
+            return h
+        scale, shift = self.side(side).chunk(2, dim=1)
+        return h * (1 + scale) + shift
+
+    def forward(self, x: Tensor, side: Tensor | None = None) -> Tensor:
+        return self.linear(self.features(x, side))
 
 
 def fit_classifier(
@@ -443,7 +459,9 @@ def fit_classifier(
     spec: Fit,
     size: int,
     classes: int,
-    validation: tuple[np.ndarray | Rows, np.ndarray] | None = None,
+    validation: tuple[np.ndarray | Rows, np.ndarray] | tuple[np.ndarray | Rows, np.ndarray, np.ndarray] | None = None,
+    side: Callable[[np.ndarray, int], Float32[np.ndarray, "b k"]] | None = None,
+    small: int = 0,
     views: Views | None = None,
     shape_hw: np.ndarray | None = None,
     channels: int | None = None,
@@ -463,7 +481,13 @@ def fit_classifier(
     size
         Side of the views, pixels.
     validation
-        Pictures and labels that are looked at while training; `keep="best"` needs them.
+        Pictures and labels (and what stands beside them, where there is `side`) that are looked at while training;
+        `keep="best"` needs them.
+    side
+        side(index, epoch): numbers that are known besides each picture, see `Classifier`.
+    small
+        Side of the views in the first half of the steps, which then cost less; 0: `size` throughout. Validation is
+        looked at in `size`, so its scores mean little before the second half.
     views
         One random view of a picture each time; None: the picture as it is.
     shape_hw
@@ -480,29 +504,31 @@ def fit_classifier(
     ValueError
         `keep="best"` without `validation`.
     """
-    model = Classifier(encoder, classes, seed=spec.seed)
+    width = side(np.arange(1), 0).shape[1] if side is not None else 0
+    model = Classifier(encoder, classes, seed=spec.seed, side=width)
     order = plan(spec, len(images))
     resolved = views.resolve(size) if views is not None else None
     hw = shape_hw if shape_hw is not None else np.full((len(images), 2), images.shape[1])
     device = device_of(spec)
     target = torch.from_numpy(labels.astype(np.int64))
 
-    def batch(step: int, rank: int, world: int) -> tuple[Tensor, Tensor]:
-        index = order.index(step, rank, world)
+    def batch(step: int, rank: int, world: int) -> tuple[Tensor, ...]:
+        index, epoch = order.index(step, rank, world), order.epoch(step)
         x = torch.from_numpy(of_channels(images[index], channels)).to(device)
+        beside = () if side is None else (torch.from_numpy(side(index, epoch)),)
+        now = small if small and step < order.steps // 2 else size
         if resolved is None:
-            return pictures.evaluation(x, size=size), target[index]
-        drawn = pictures.draw(
-            resolved, index, seed=spec.seed, epoch=order.epoch(step), view=0, size=size, shape_hw=hw[index]
-        )
-        return pictures.apply(x, drawn, size=size), target[index]
+            return pictures.evaluation(x, size=now), target[index], *beside
+        drawn = pictures.draw(resolved, index, seed=spec.seed, epoch=epoch, view=0, size=now, shape_hw=hw[index])
+        return pictures.apply(x, drawn, size=now), target[index], *beside
 
-    def objective(net: nn.Module, items: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, Any]]:
-        return loss(net(items[0]), items[1]), {}
+    def objective(net: nn.Module, items: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Any]]:
+        return loss(net(items[0], *items[2:]), items[1]), {}
 
     def evaluate(net: nn.Module, step: int) -> dict[str, Any]:
         assert validation is not None
-        logits = predict(net, validation[0], size=size, channels=channels)
+        beside = validation[2] if len(validation) == 3 else None
+        logits = predict(net, validation[0], size=size, channels=channels, side=beside)
         return {"score": float((logits.argmax(1).numpy() == validation[1]).mean())}
 
     return fit(
@@ -526,11 +552,18 @@ def of_channels(x: UInt8[np.ndarray, "n h w c"], channels: int | None) -> UInt8[
 
 @torch.no_grad()
 def predict(
-    model: nn.Module, images: np.ndarray | Rows, *, size: int, channels: int | None = None, batch_size: int = 256
+    model: nn.Module,
+    images: np.ndarray | Rows,
+    *,
+    size: int,
+    channels: int | None = None,
+    side: np.ndarray | None = None,
+    batch_size: int = 256,
 ) -> Tensor:
     """Outputs for pictures (n, S, S, c) uint8, in fp32 and eval mode: (n, ...) on the CPU.
 
-    Only `batch_size` pictures are in memory at a time; `channels` is what the model takes, see `of_channels`.
+    Only `batch_size` pictures are in memory at a time; `channels` is what the model takes, see `of_channels`; `side`
+    (n, k) is what it takes besides.
     """
     device = next(model.parameters()).device
     was = model.training
@@ -539,6 +572,7 @@ def predict(
     for i in range(0, len(images), batch_size):
         x = of_channels(np.array(images[i : i + batch_size]), channels)
         x = pictures.evaluation(torch.from_numpy(x).to(device), size=size)
-        rows.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu())
+        beside = () if side is None else (torch.from_numpy(side[i : i + batch_size]).to(device),)
+        rows.append(model(x.contiguous(memory_format=torch.channels_last), *beside).float().cpu())
     model.train(was)
     return torch.cat(rows)

@@ -33,7 +33,7 @@ CHUNK = 2**20  # values worked on at a time, so that they stay in the processor'
 COLUMNS = {
     "area": TRIES, "aspect": TRIES, "corner": 2, "flip": 1, "jitter": 1, "order": 1, "factors": 4, "grey": 1, "blur": 1, "sigma": 1,
     "rotate": 1, "scale": 2, "shear": 1, "shift": 2, "bend": 2 * BEND * BEND, "noise": 1, "window": 1, "erase": 2,
-    "levels": 2,
+    "levels": 2, "light": BEND * BEND, "gamma": 1, "relief": 2,
 }  # fmt: skip
 
 
@@ -65,6 +65,12 @@ class Draws:
     """where the picture's noise begins in the field"""
     erase: Float[Tensor, "n 3"]
     """place of the erased box between the top and the bottom, the left and the right (0 to 1), and its side as a share"""
+    light: Float[Tensor, "n 4 4"]
+    """logarithm of the factor of the brightness at the knots of a smooth field"""
+    gamma: Float[Tensor, "n"]
+    """exponent of the brightness"""
+    relief: Float[Tensor, "n 2"]
+    """how much of the slope to the right, and of that downwards, is added"""
 
     def __getitem__(self, i) -> "Draws":
         return Draws(**{f.name: getattr(self, f.name)[i] for f in fields(self)})
@@ -135,6 +141,9 @@ def draw(
         "noise": v.noise * u["noise"][:, 0],
         "window": (u["window"][:, 0] * WINDOWS).astype(np.int64),
         "erase": np.concatenate([u["erase"], np.full((n, 1), v.erase)], axis=1),
+        "light": v.light * both["light"].reshape(n, BEND, BEND),
+        "gamma": np.exp(v.gamma * both["gamma"][:, 0]),
+        "relief": v.relief * both["relief"],
     }
     return Draws(**{name: torch.from_numpy(value) for name, value in drawn.items()})
 
@@ -202,6 +211,7 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
     moved = bool(draws.bend.any() or (draws.affine != torch.eye(2, 3)).any())
     noisy, erased = bool(draws.noise.any()), bool(draws.erase[:, 2].any())
     levelled = bool((draws.levels != torch.tensor([0.0, 1.0])).any())
+    lit = bool(draws.light.any() or draws.relief.any() or (draws.gamma != 1).any())
     top, left, height, width = draws.box.T
     device, dtype = images.device, images.dtype if images.is_floating_point() else torch.float32
     rows = resample.triangle(top * h, height * h, torch.zeros_like(draws.flip), source=h, size=size).to(device, dtype)
@@ -220,6 +230,8 @@ def apply(images: Shaped[Tensor, "n a b c"], draws: Draws, *, size: int) -> Floa
         if levelled:
             black, white = some.levels.T[:, :, None, None]
             x = ((x - black) / (white - black)).clamp(0, 1)
+        if lit:
+            x = relight(x, some)
         x = jitter(x, some, HUE_PLACE[draws.order[piece]].tolist())
         if grey[piece].any():
             these = grey[piece].nonzero()[:, 0].to(images.device)
@@ -261,6 +273,17 @@ def jitter(x: Float[Tensor, "c n *px"], draws: Draws, hue_place: list[int]) -> F
             part = x[:, low:high]
             part.copy_(colour.hue(part.clone() if x.requires_grad else part, value[low:high, step]))
     return x
+
+
+def relight(x: Float[Tensor, "c n x y"], draws: Draws) -> Float[Tensor, "c n x y"]:
+    """As if the lamp stood elsewhere: slopes are added to the picture, then its brightness is bent and shaded smoothly."""
+    right = torch.nn.functional.pad(x[:, :, 1:] - x[:, :, :-1], (0, 0, 0, 1))
+    down = torch.nn.functional.pad(x[..., 1:] - x[..., :-1], (0, 1))
+    along, across = draws.relief.T[:, :, None, None]
+    x = (x + along * right + across * down).clamp(1e-4, 1)
+    smooth = resample.cubic(BEND, x.shape[2]).to(x)
+    field = smooth @ draws.light @ smooth.T
+    return (x.log() * draws.gamma[:, None, None] + field).exp()
 
 
 def noise(window: Int64[Tensor, "n"], *, shape: tuple[int, int, int]) -> Float[Tensor, "c n size size"]:
