@@ -56,6 +56,13 @@ def test_only_the_loop_imports_fabric():
         "trace seal --help",
         "trace test --help",
         "trace verify --help",
+        "tablets --help",
+        "tablets train --help",
+        "tablets read --help",
+        "tablets train-restorer --help",
+        "tablets restore --help",
+        "tablets evaluate --help",
+        "tablets convert --help",
         "runs list --help",
         "demo --help",
     ],
@@ -72,8 +79,9 @@ def test_help_loads_nothing_heavy(line):
 
 def test_every_promised_name_is_there():
     import edubba.contrast as contrast
+    import edubba.tablets as tablets
     import edubba.trace as trace
 
-    for room in (contrast, trace):
+    for room in (contrast, tablets, trace):
         for name in room.__all__:
             assert callable(getattr(room, name)), name

@@ -1,0 +1,82 @@
+"""Settings of the room: what the verbs take as flags, TOML keys and arguments. Imports no torch."""
+
+from dataclasses import dataclass, field
+
+from edubba.core.settings import Fit, Views
+from edubba.tablets.restore_spec import TrainRestorer as TrainRestorer
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How the network that names signs is trained."""
+
+    size: int = 64
+    """side of the crops that the network sees, pixels"""
+    small: int = 48
+    """their side in the first half of the training, which then costs less; 0: `size` throughout"""
+    margin: float = 0.12
+    """what is added around a box, as a share of its sides: neighbours tell where a sign ends"""
+    tau: float = 1.0
+    """strength of the logit adjustment: how far rare names are helped against common ones; 0 is none"""
+    smoothing: float = 0.1
+    """share of the target that is spread over all names"""
+    period: bool = True
+    """let the network see the period, where it is known; it is left out at random in training, so that it can be unknown"""
+    fit: Fit = field(
+        default_factory=lambda: Fit(
+            epochs=120, batch_size=128, lr=2e-3, weight_decay=0.05, warmup_epochs=2.0, ema=0.999
+        )
+    )
+    """how it is trained"""
+    views: Views = field(default_factory=lambda: Views("relief"))
+    """random views of a crop"""
+
+
+@dataclass(frozen=True)
+class Detecting:
+    """How the network that finds signs is trained."""
+
+    steps: int = 1400
+    """batches of crops"""
+    crop: int = 384
+    """side of a crop, pixels"""
+    rotate: float = 8.0
+    """largest turn, degrees to either side"""
+    scale: float = 0.3
+    """largest stretch, as a share"""
+    fit: Fit = field(
+        default_factory=lambda: Fit(epochs=1, batch_size=16, lr=2e-3, weight_decay=0.05, warmup_epochs=0.03, ema=0.998)
+    )
+    """how it is trained; `epochs` has no part in it: `steps` says how long"""
+
+
+@dataclass(frozen=True)
+class TrainReader:
+    """How reading photographs is learned."""
+
+    validation: float = 0.13
+    """share of the tablets that is held out to choose thresholds, where the annotation names no validation split"""
+    seed: int = 0
+    """of the choice of those tablets"""
+    detecting: Detecting = field(default_factory=Detecting)
+    """finding signs"""
+    naming: Naming = field(default_factory=Naming)
+    """naming signs"""
+
+
+@dataclass(frozen=True)
+class TrainedReader(TrainReader):
+    """What the folder of a reader records: its settings, and what else it was learned from."""
+
+    crops: str | None = None
+    """labelled crops besides"""
+    encoder: str | None = None
+    """where naming began"""
+
+
+@dataclass(frozen=True)
+class TrainedNamer(Naming):
+    """What the folder of a namer records."""
+
+    encoder: str | None = None
+    """where naming began"""

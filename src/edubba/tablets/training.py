@@ -1,0 +1,400 @@
+"""Learning to read: a detector and a namer from photographs with boxes."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from edubba.core import calibration, runs, stats, streams, train
+from edubba.core import images as pictures
+from edubba.core.errors import UserError
+from edubba.core.images import Pictures
+from edubba.core.runs import Run
+from edubba.tablets import detector, formats, photographs, scoring, signs
+from edubba.tablets.checking import Skipped, check
+from edubba.tablets.records import Tablet
+from edubba.tablets.spec import Naming, TrainedNamer, TrainedReader, TrainReader
+
+TEST = ("test",)
+FOUND = 0.5
+"""least overlap of a detection with the box that it finds"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One photograph and what is written on it, in pixels of the photograph as it is stored."""
+
+    tablet: Tablet
+    grey: np.ndarray
+    boxes: np.ndarray
+    names: tuple[str, ...]
+    """empty where a sign has a box but no name"""
+    regions: np.ndarray
+    split: str
+
+    @property
+    def group(self) -> str:
+        return self.tablet.id
+
+
+def pages(
+    annotations: str | Path, images: str | Path, *, format: str | None = None
+) -> tuple[list[Page], list[Skipped]]:
+    """Photographs with their boxes, and what was left out and why.
+
+    Where regions say which faces are annotated, signs elsewhere are not known; where there are none, the hull of the
+    boxes, grown by half a sign, is taken for one.
+    """
+    tablets = formats.read(annotations, format, images=images)
+    good, skipped = check(tablets, images)
+    made = []
+    for tablet in good:
+        assert tablet.photograph is not None
+        pixels, _ = photographs.read(Path(images) / tablet.photograph.file)
+        written = [sign for sign in tablet.signs if sign.box is not None and sign.ink]
+        boxes = np.array([sign.box for sign in written], np.float32).reshape(-1, 4)
+        if not len(boxes):
+            continue
+        regions = np.array([surface.box for surface in tablet.surfaces if surface.box is not None], np.float32)
+        if not len(regions):
+            half = np.median(boxes[:, 2:] - boxes[:, :2], axis=0) / 2
+            regions = np.concatenate([boxes[:, :2].min(0) - half, boxes[:, 2:].max(0) + half])[None]
+        made.append(
+            Page(
+                tablet, train.of_channels(pixels[None], 1)[0, ..., 0], boxes, tuple(s.name or "" for s in written),
+                regions.reshape(-1, 4), str(tablet.extra.get("split", "")),
+            )
+        )  # fmt: skip
+    return made, skipped
+
+
+def held_out(made: Sequence[Page], *, share: float, seed: int) -> set[str]:
+    """Tablets to validate on: those of a validation split, or a share of those that are not extra or test."""
+    named = {page.group for page in made if page.split in ("val", "validation")}
+    if named:
+        return named
+    free = sorted({page.group for page in made if page.split in ("", "train")})
+    order = streams.permutation(seed, "validation tablets", n=len(free))
+    return {free[i] for i in order[: max(1, round(share * len(free)))]} if len(free) > 1 else set()
+
+
+def faces(page: Page) -> detector.Faces:
+    """A page at the size at which the detector works."""
+    high = float(np.median(page.boxes[:, 3] - page.boxes[:, 1]))
+    scale = detector.HEIGHT / high
+    scale = 1.0 if abs(np.log(scale)) < 0.1 else min(scale, 2.0)
+    grey = detector.resized(page.grey, scale)
+    return detector.Faces(grey, page.boxes * np.float32(scale), page.regions * np.float32(scale), page.group)
+
+
+def crops(made: Sequence[Page], *, margin: float) -> Pictures:
+    """Every named sign of the pages, cut out."""
+    kept = [(page, np.array([bool(name) for name in page.names])) for page in made]
+    x = [signs.crop(page.grey[..., None], page.boxes[mask], margin=margin) for page, mask in kept]
+    boxes = np.concatenate([page.boxes[mask] for page, mask in kept])
+    shape = np.rint(np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], axis=1)).astype(int)
+    file = [f"{page.tablet.photograph.file}#{i}" for page, mask in kept for i in np.flatnonzero(mask)]  # ty: ignore
+    names = [page.names[i] for page, mask in kept for i in np.flatnonzero(mask)]
+    group = [page.group for page, mask in kept for _ in range(mask.sum())]
+    period = [page.tablet.period for page, mask in kept for _ in range(mask.sum())]
+    return Pictures(
+        x=np.concatenate(x), shape_hw=np.maximum(1, shape), file=np.array(file), hash=np.array(file), size=64,
+        source="boxes", label=np.array(names), group=np.array(group), extra={"period": np.array(period)},
+    )  # fmt: skip
+
+
+def more_crops(source: str | Path) -> Pictures:
+    """Labelled crops from elsewhere (folder or tar with labels.csv): grey, at the size that crops are stored in."""
+    found = pictures.open(source, size=64)
+    if found.label is None or not (found.label != "").any():
+        raise UserError(f"{source} has no labels: crops to learn names from need a labels.csv (file, label, period)")
+    found = found.take(found.label != "")
+    if found.split is not None:
+        found = found.take(found.split != "test")
+    period = found.extra.get("period", np.full(len(found), ""))
+    side = signs.STORED
+    x = np.stack([
+        np.asarray(Image.fromarray(train.of_channels(found.x[i][None], 1)[0, ..., 0]).resize((side, side), Image.Resampling.BICUBIC))
+        for i in range(len(found))
+    ])[..., None]  # fmt: skip
+    group = found.group if found.group is not None else np.full(len(found), "")
+    return replace(found, x=x, group=group, extra={"period": period})
+
+
+def together(*sets: Pictures) -> Pictures:
+    """Crops of several sources as one set."""
+    first = sets[0]
+    return Pictures(
+        x=np.concatenate([np.asarray(s.x) for s in sets]), shape_hw=np.concatenate([s.shape_hw for s in sets]),
+        file=np.concatenate([s.file for s in sets]), hash=np.concatenate([s.hash for s in sets]), size=first.size,
+        source=first.source, label=np.concatenate([np.array(signs.labels_of(s)) for s in sets]),
+        group=np.concatenate([np.asarray(s.group) for s in sets]),
+        extra={"period": np.concatenate([s.extra["period"] for s in sets])},
+    )  # fmt: skip
+
+
+def train_reader(
+    annotations: str | Path,
+    spec: TrainReader = TrainReader(),
+    *,
+    images: str | Path,
+    out: str | Path,
+    crops_from: str | Path | None = None,
+    encoder: str | Path | None = None,
+    format: str | None = None,
+) -> Run:
+    """Learn to find and to name signs from photographs with boxes. The same call goes on with what was interrupted.
+
+    Photographs of the split `test` are never looked at. Whole tablets are held out for validation, on which the
+    thresholds are chosen.
+
+    Parameters
+    ----------
+    annotations
+        COCO, or another of the formats that know photographs and boxes.
+    images
+        Folder of the photographs.
+    out
+        Run folder: `detector/` and `signs/` are the two trainings, `model/` what `read` takes.
+    crops_from
+        Labelled crops of signs besides (folder or tar with labels.csv), for naming alone.
+    encoder
+        Run folder or bundle of an encoder that learned without labels, where naming begins; None: first weights.
+
+    Raises
+    ------
+    UserError
+        Nothing to learn from, or the folder holds another run.
+    """
+    made, skipped = pages(annotations, images, format=format)
+    made = [page for page in made if page.split not in TEST]
+    if not made:
+        raise UserError(f"{annotations} leaves no photograph to learn from ({len(skipped)} were left out)")
+    digest = hashlib.sha256(Path(annotations).read_bytes())
+    for page in made:
+        digest.update(page.grey.tobytes())
+    fingerprint = digest.hexdigest()
+    whole = TrainedReader(
+        **{f.name: getattr(spec, f.name) for f in fields(spec)},
+        crops=None if crops_from is None else str(crops_from), encoder=None if encoder is None else str(encoder),
+    )  # fmt: skip
+    run = runs.open(out, whole, verb="tablets.train", source=str(annotations), fingerprint=fingerprint)
+    if run.done:
+        return run
+    with closing(run):
+        if skipped:
+            pictures.write_skipped(run.path / "skipped.csv", skipped)
+        held = held_out(made, share=spec.validation, seed=spec.seed)
+        learned, looked = [p for p in made if p.group not in held], [p for p in made if p.group in held]
+        if not looked:
+            raise UserError(f"{annotations} has a single tablet to learn from: thresholds need a second one")
+        run.resolve(tablets=len({p.group for p in made}), photographs=len(made), held_out=sorted(held))
+        results, choices = _detector(run, spec, learned, looked, fingerprint, str(annotations))
+        more = _namer(run, spec, learned, looked, fingerprint, str(annotations), crops_from, encoder)
+        if run.writes:
+            run.finish(results + more[0], choices=choices + more[1], warnings=[], skipped=len(skipped))
+    return run
+
+
+def _child(run: Run, name: str, settings: Any, fingerprint: str, source: str) -> Run:
+    return runs.open(run.path / name, settings, verb=f"tablets.{name}", source=source, fingerprint=fingerprint)
+
+
+def _detector(
+    run: Run, spec: TrainReader, learned: list[Page], looked: list[Page], fingerprint: str, source: str
+) -> tuple[list[stats.Result], list[dict[str, Any]]]:
+    child = _child(run, "detector", spec.detecting, fingerprint, source)
+    place = run.path / "model" / "detector"
+    if not child.done:
+        with closing(child):
+            model = detector.fit([faces(p) for p in learned], spec.detecting, run=child)
+            seen = [(detector.detect_scaled(model, f.grey, threshold=0.02), f) for f in map(faces, looked)]
+            threshold, tried = detector.choose_threshold(seen)
+            value = stats.bootstrap(
+                lambda i: scoring.average_precision_inside([seen[k] for k in i]), np.arange(len(seen)),
+                group=np.array([p.group for p in looked]), draws=300,
+            )  # fmt: skip
+            if child.writes:
+                detector.save(place, model, threshold=threshold, data={"n": sum(len(p.boxes) for p in learned)})
+                result = stats.result(
+                    "detection/ap50", *value, method="bootstrap over tablets", n=len({p.group for p in looked}),
+                    unit="tablet", data=source, split="validation", seconds=0.0,
+                )  # fmt: skip
+                choice = {
+                    "name": "detection threshold", "value": threshold, "metric": "F1 of boxes", "split": "validation",
+                    "candidates": [f"{t:.2f}: {f:.4f}" for t, f in tried],
+                }  # fmt: skip
+                child.finish([result], choices=[choice], warnings=[])
+    return child.results, child.document["choices"]
+
+
+def _namer(
+    run: Run, spec: TrainReader, learned: list[Page], looked: list[Page], fingerprint: str, source: str,
+    crops_from: str | Path | None, encoder: str | Path | None,
+) -> tuple[list[stats.Result], list[dict[str, Any]]]:  # fmt: skip
+    child = _child(run, "signs", spec.naming, fingerprint, source)
+    if not child.done:
+        with closing(child):
+            mine = crops(learned, margin=spec.naming.margin)
+            everything = mine if crops_from is None else together(mine, more_crops(crops_from))
+            validation = crops(looked, margin=spec.naming.margin)
+            fit_namer(child, spec.naming, everything, validation, out=run.path / "model" / "signs", encoder=encoder)
+    return child.results, child.document["choices"]
+
+
+def train_namer(
+    source: str | Path | Pictures, spec: Naming = Naming(), *, out: str | Path, encoder: str | Path | None = None
+) -> Run:
+    """Learn to name crops of signs alone, and measure it on those of the split `test`.
+
+    Parameters
+    ----------
+    source
+        Crops with labels, groups (tablets) and splits: folder or tar with labels.csv (file, label, group, split, perhaps
+        period), or `Pictures`.
+    out
+        Run folder; `model/signs` is what `signs.load` takes.
+    encoder
+        As in `train_reader`.
+
+    Raises
+    ------
+    UserError
+        No labels, or no validation split.
+    """
+    found = source if isinstance(source, Pictures) else pictures.open(source, size=64)
+    if found.label is None or found.split is None or not (found.split == "validation").any():
+        raise UserError(f"{found.source} needs a labels.csv with label and split: thresholds are chosen on validation")
+    found = found.take(found.label != "")
+    found = replace(found, extra={"period": found.extra.get("period", np.full(len(found), ""))})
+    assert found.split is not None
+    parts = {name: found.take(found.split == name) for name in ("train", "validation", "test")}
+    whole = TrainedNamer(
+        **{f.name: getattr(spec, f.name) for f in fields(spec)}, encoder=None if encoder is None else str(encoder)
+    )
+    digest = hashlib.sha256("".join([found.fingerprint, *found.split.tolist()]).encode()).hexdigest()
+    run = runs.open(out, whole, verb="tablets.signs", source=found.source, fingerprint=digest)
+    if run.done:
+        return run
+    with closing(run):
+        fit_namer(
+            run, spec, parts["train"], parts["validation"], out=run.path / "model" / "signs", encoder=encoder,
+            test=parts["test"],
+        )  # fmt: skip
+    return run
+
+
+def fit_namer(
+    run: Run, spec: Naming, learned: Pictures, validation: Pictures, *, out: Path, encoder: str | Path | None,
+    test: Pictures | None = None,
+) -> None:  # fmt: skip
+    """Train, choose on validation how far to believe it, keep the model with its examples, finish the run."""
+    names = sorted(set(signs.labels_of(learned)))
+    periods = sorted(set(learned.extra["period"].tolist()) - {""}) if spec.period else []
+    begun, architecture = signs.start(spec, encoder)
+    model = signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run)
+    place = {name: i for i, name in enumerate(names)}
+    share = signs.prior(np.array([place[name] for name in signs.labels_of(learned)]), len(names))
+    seen = validation.take(np.array([name in place for name in signs.labels_of(validation)]))
+    looked = signs.look(model, seen, periods, size=spec.size)
+    target = np.array([place[name] for name in signs.labels_of(seen)])
+    strength, temperature, threshold, tried = signs.calibrate(looked.logits, target, share)
+    namer = signs.Namer(
+        model, tuple(names), tuple(periods), spec.size, spec.margin, architecture, np.float32(strength) * share,
+        temperature, threshold,
+    )  # fmt: skip
+    if not run.writes:
+        return
+    before = signs.softmax(looked.logits + np.float32(strength) * share)
+    after = signs.probabilities(namer, looked.logits)
+    calibrated = {
+        "split": "validation", "ece_before": calibration.ece(before, target), "ece_after": calibration.ece(after, target),
+    }  # fmt: skip
+    results = measured(namer, validation, learned, split="validation", data=run.settings["source"])
+    if test is not None and len(test):
+        results += measured(namer, test, learned, split="test", data=run.settings["source"])
+        run.figures(**answers(namer, test))
+    h = signs.look(model, learned, periods, size=spec.size, looks=1).h
+    signs.save(out, replace(namer, bank=signs.examples(learned, h)), data={"n": len(learned)}, calibrated=calibrated)
+    choices = [
+        {"name": "strength of the names' shares", "value": strength, "metric": "mean of top-1 and top-1 over names",
+         "split": "validation", "candidates": [f"{s}: {v:.4f}" for s, v in tried]},
+        {"name": "least probability of a name", "value": threshold, "metric": "95 % precision", "split": "validation",
+         "candidates": "every probability given"},
+    ]  # fmt: skip
+    run.finish(results, choices=choices, warnings=[])
+
+
+def answers(namer: signs.Namer, crops: Pictures, *, k: int = 5) -> dict[str, np.ndarray]:
+    """What was said of every crop, so that several folds can be measured as one."""
+    p, _ = signs.name(namer, crops)
+    best = np.argsort(-p, axis=1, kind="stable")[:, :k]
+    return {
+        "file": crops.file.astype(str), "group": np.asarray(crops.group).astype(str), "period": crops.extra["period"].astype(str),
+        "true": np.array(signs.labels_of(crops)), "said": np.array(namer.names)[best],
+        "probability": np.take_along_axis(p, best, 1), "threshold": np.array(namer.threshold),
+    }  # fmt: skip
+
+
+def measured(
+    namer: signs.Namer, crops: Pictures, learned: Pictures, *, split: str, data: str, draws: int = 1000
+) -> list[stats.Result]:
+    """What a namer reaches on crops: over all, by period, and by how often a name was seen; a name never seen is wrong."""
+    began = time.perf_counter()
+    p, _ = signs.name(namer, crops)
+    place = {name: i for i, name in enumerate(namer.names)}
+    labels, group = np.array(signs.labels_of(crops)), np.asarray(crops.group)
+    target = np.array([place.get(name, -1) for name in labels.tolist()])
+    top = {k: within(p, np.maximum(target, 0), k) & (target >= 0) for k in (1, 5)}
+    confidence = p.max(axis=1)
+    often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
+    seen = np.array([often.get(name, 0) for name in labels])
+    seconds = time.perf_counter() - began
+
+    def result(name: str, statistic: Callable[..., Any], values: Any, rows: np.ndarray | None = None) -> stats.Result:
+        rows = np.arange(len(labels)) if rows is None else rows
+        values = tuple(v[rows] for v in values) if isinstance(values, tuple) else values[rows]
+        return stats.result(
+            f"signs/{name}", *stats.bootstrap(statistic, values, group=group[rows], draws=draws),
+            method="bootstrap over tablets", n=len(np.unique(group[rows])), unit="tablet", data=data, split=split,
+            seconds=seconds,
+        )  # fmt: skip
+
+    def macro(right: np.ndarray, name: np.ndarray) -> float:
+        return float(np.mean([right[name == k].mean() for k in np.unique(name)]))
+
+    def at_coverage(right: np.ndarray, sure: np.ndarray) -> float:
+        return float(right[np.argsort(-sure, kind="stable")[: round(0.8 * len(sure))]].mean())
+
+    right = top[1].astype(float)
+    sure = confidence >= namer.threshold
+    out = [
+        result("top-1", np.mean, right), result("top-5", np.mean, top[5].astype(float)),
+        result("macro top-1", macro, (right, labels)), result("macro top-5", macro, (top[5].astype(float), labels)),
+        result("ece", calibration.ece_equal_mass, (confidence, top[1])),
+        result("accuracy at coverage .8", at_coverage, (right, confidence)),
+        result("coverage when it may abstain", np.mean, sure.astype(float)),
+    ]  # fmt: skip
+    if sure.any():
+        out.append(result("precision when it may abstain", np.mean, right, np.flatnonzero(sure)))
+    period = crops.extra["period"]
+    for name in sorted(set(period.tolist()) - {""}):
+        out.append(result(f"period/{name}/top-1", np.mean, right, np.flatnonzero(period == name)))
+    for words, rows in (
+        ("100 or more", seen >= 100), ("20 to 99", (seen >= 20) & (seen < 100)), ("fewer than 20", seen < 20),
+    ):  # fmt: skip
+        if rows.any():
+            out.append(result(f"names seen {words} times/top-1", np.mean, right, np.flatnonzero(rows)))
+    return out
+
+
+def within(p: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
+    """Whether the true name is among the k likeliest."""
+    own = p[np.arange(len(p)), target]
+    return (p > own[:, None]).sum(axis=1) < k
