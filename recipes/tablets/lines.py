@@ -10,6 +10,7 @@ intervals over tablets; everything was chosen on train. About two minutes. Expec
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
@@ -20,7 +21,7 @@ from edubba.tablets import lines
 
 def regions(path: str) -> list[tuple[str, str, np.ndarray, list[np.ndarray]]]:
     """Split, tablet, boxes and true lines of each face with drawn lines."""
-    coco, found = json.load(open(path)), []
+    coco, found = json.loads(Path(path).read_text()), []
     for image in coco["images"]:
         for region in (r for r in image["regions"] if r["lines"]):
             where = (image["id"], region["segm_idx"])
@@ -70,9 +71,9 @@ def detected(boxes: np.ndarray, number: int, draw: int) -> tuple[np.ndarray, np.
 faces = regions(sys.argv[1])
 split, tablet = np.array([f[0] for f in faces]), np.array([f[1] for f in faces])
 methods = {
-    "lines": lambda boxes: lines.find(boxes).lines,
+    "lines": lambda b: lines.find(b).lines,
     "neighbour rule": neighbours,
-    "RANSAC": lambda boxes: lines.ransac(boxes).lines,
+    "RANSAC": lambda b: lines.ransac(b).lines,
 }
 for what, draws in (("true boxes", 1), ("simulated detections", 3)):
     for name, order in methods.items():

@@ -13,7 +13,7 @@ from edubba.tablets.restoring import TASKS, restore, train_restorer
 
 given = dict(enumerate(sys.argv))
 source, out = given[1], given.get(2, "runs/saa-signs")
-spec = TrainRestorer(epochs=int(given.get(3, 60)), threads=int(given.get(4, 0)), names=given.get(5))
+spec = TrainRestorer(epochs=int(given.get(3, 30)), threads=int(given.get(4, 0)), names=given.get(5))
 run = train_restorer(source, spec, out=out)
 found = {r.name: r for r in run.results}
 

@@ -123,6 +123,19 @@ def test_what_a_bracket_cuts_is_damaged_and_what_stands_inside_is_broken():
     assert words(parse_line("a-|[KI].AN| udun(|[U].MU|) [udun(|U.MU|)]")) == ["a =|KI.AN|L#", "udun#", "udun[]"]
 
 
+def test_what_bracket_is_open_is_known_inside_signs_and_glosses():
+    [line] = parse("1. a]d ki\n").texts[0].rows
+    assert [said(sign) for sign in line.signs] == ["ad#", "ki"], "a part of it may be an editor's"
+    assert words(parse_line("š⸢u₂⸣ (ki)#? [ba]# {{ir{ki}}}-ma")) == ["šu₂#", "ki#?~", "ba[]", "irG kiG ma"]
+    assert words(parse_line("{{ir{d}}} ki")) == ["irG dG", "ki"]
+
+
+def test_plain_numbers_are_named_where_one_sign_writes_them():
+    assert [s.name for s in parse_line("1 2 9 10 12 50 60 05 0").signs] == [
+        None, "MIN", "9(DIŠ)", "U", None, "5(U)", None, "5(DIŠ)", None,
+    ]  # fmt: skip
+
+
 def test_shifts_and_glosses_are_kept_with_the_sign():
     line = parse_line("_{d}utu 1(disz)_ %sux lugal %akk szar GAR{+an} {{ki-{d}a}} {(ba)} °a\\ba°-na <$ki$>")
     by = {(sign.reading, i): sign for i, sign in enumerate(line.signs)}
@@ -354,6 +367,17 @@ def test_a_c_atf_text_as_records():
     assert [sign.reading for sign in lines[0].signs] == ["a", "na", "lu₂", "igi", "sa₆"]
 
 
+def test_an_object_of_which_nothing_is_said_is_kept():
+    content = "&P1 = K 1\n@tablet\n@envelope\n@obverse\n1. a\n@bulla\n"
+    [tablet] = atf.tablets_of(parse(content))
+    assert [(s.extra["object"], s.kind) for s in tablet.surfaces] == [
+        ("tablet", ""),
+        ("envelope", "obverse"),
+        ("bulla", ""),
+    ]
+    assert atf.written([tablet]) == content
+
+
 def test_translations_are_kept_and_are_no_text():
     first, second = atf.tablets_of(parse(ORACC))
     notes = [line.text for line in first.surfaces[0].lines if line.kind == "note"]
@@ -380,6 +404,43 @@ def test_lines_are_composed_for_another_dialect_and_where_nobody_wrote_them(tmp_
     )
     again = atf.tablets_of(parse(atf.written([made])))[0].surfaces[0].lines[0].signs
     assert [sign.name for sign in again] == [sign.name for sign in signs]
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect"),
+    [
+        ("[x] [x]", "c-atf"), ("[x x] [x-x]", "c-atf"), ("[x x (x) (x)]", "c-atf"), ("TUR{+[da]-ki}", "ebl"),
+        ("{lu₂-[giš]}TUR", "ebl"), ("°a\\ba°-°ki\\na°", "ebl"), ("°\\ba° °ki\\°", "ebl"), ("$KI-ba", "oracc"), ("a--na", "oracc"),
+        ("_a_-[_sza3_]", "c-atf"), ("a-na%sux", "c-atf"), ("<$a <ba>$>", "oracc"),
+    ],
+)  # fmt: skip
+def test_what_an_editor_wrote_is_composed_again(text, dialect):
+    signs = parse_line(text, dialect=dialect).signs
+    assert parse_line(compose(signs, dialect=dialect), dialect=dialect).signs == signs
+
+
+def test_lost_signs_of_a_word_are_parted_by_hyphens_where_brackets_come_between():
+    signs = (Sign(damage="broken", word=0), Sign(damage="broken", marks=("doubtful",), word=0, extra={"joiner": " "}))
+    assert compose(signs) == "[x-(x)]"
+    assert compose((signs[0], signs[0])) == "[x-x]"
+
+
+@given(st.sampled_from([e.name for e in KNOWN.entries if e.name != "X"]), st.sampled_from(["c-atf", "oracc", "ebl"]))
+def test_every_name_survives(name, dialect):
+    for role in (None, "logogram"):
+        [sign] = parse_line(compose([Sign(name=name, role=role, word=0)], dialect=dialect), dialect=dialect).signs
+        assert sign.name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("KI", "KI"), ("MEŠ", "MEŠ"), ("UN", "UN"), ("UŠ₂", "x(UŠ₂)"), ("AN+AK", "x(AN+AK)"), ("DIVIDING_SIGN", "x(DIVIDING_SIGN)"),
+        ("UnclearSign", "x(UnclearSign)"), ("DU@g", "DU@g"),
+    ],
+)  # fmt: skip
+def test_names_of_detectors_are_written_as_they_are_said(name, text):
+    assert compose([Sign(name=name)], dialect="oracc") == text
 
 
 def test_tables_of_texts_are_read(tmp_path):

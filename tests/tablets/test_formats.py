@@ -548,6 +548,26 @@ def test_the_likeliest_candidate_is_not_taken_for_a_name(tmp_path):
     assert again.signs == [sign]
 
 
+def test_a_name_that_is_not_the_likeliest_candidate_stands_before_them(tmp_path):
+    sign = Sign(id="s9", name="NA", box=Box(0, 0, 9, 9), candidates=(Candidate("A", 0.5), Candidate("KI", 0.25)))
+    path = page_file(tmp_path, on_one_face(sign))
+    glyph = etree.parse(str(path)).getroot().find(f".//{{{page.SPACE}}}Glyph")
+    assert [e.get("comments") for e in glyph.iterfind(f"{{{page.SPACE}}}TextEquiv")] == ["NA", "A", "KI"]
+    assert page.read(path)[0].signs == [sign]
+
+
+def test_what_a_page_forbids_is_bent_to_what_it_allows(schema, tmp_path):
+    twins = tuple(Sign(id="s1", box=Box(-3.0, i, 9.4, 9)) for i in (0, 1))
+    odd = (Sign(id="l1", score=1.0000001, candidates=(Candidate("A", -1e-9),)), *twins)
+    tablet = Tablet(id="P1", surfaces=(Surface(id="l1", lines=(Line(id="l1", signs=odd, path=((5.0, 5.0),)),)),))
+    path = page_file(tmp_path, tablet)
+    assert schema.validate(etree.parse(str(path))), schema.error_log
+    first, *again = page.read(path)[0].signs
+    assert (first.id, first.score, first.candidates) == ("l1", 1.0, (Candidate("A", 0.0),))
+    assert [(sign.id, sign.box) for sign in again] == [("s1", Box(0, 0, 9, 9)), ("s1", Box(0, 1, 9, 9))]
+    assert page.lacking([tablet]) == ["2 boxes are rounded to whole pixels within the picture"]
+
+
 def test_pages_are_valid(schema, tmp_path):
     for tablet in (EXAMPLE, Tablet(id="bare"), Tablet(id="P1", surfaces=(Surface(), Surface(kind="edge")))):
         path = page_file(tmp_path, tablet)
@@ -610,6 +630,10 @@ def test_a_page_of_another_program_and_version_is_read(tmp_path):
     first, second = tablet.surfaces[1].signs
     assert (first.name, first.reading, first.word, first.box) == ("KI", None, 0, Box(1, 2, 3, 4))
     assert (second.name, second.reading, second.word) == (None, "na", 1)
+    unread = (
+        page.read(only(tmp_path / "b.xml", FOREIGN.replace("<Unicode>na<", "<Unicode>\ufffd<")))[0].surfaces[1].signs[1]
+    )
+    assert (unread.name, unread.reading) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -745,6 +769,14 @@ def test_compvis_tables_are_read_together(tmp_path):
     assert (reverse.kind, reverse.box) == ("reverse", None)
     assert reverse.signs[0].box == Box(20, 245, 40.5, 265)
     assert (rest.kind, rest.id, rest.signs[0].name) == ("", "", None)
+
+
+def test_lines_of_a_face_that_no_table_places_are_placed_by_its_boxes(tmp_path):
+    path = compvis_files(tmp_path)
+    (tmp_path / "segments" / "tablet_segments_test.csv").unlink()
+    obverse = compvis.read(path)[0].surfaces[0]
+    assert obverse.box is None
+    assert obverse.lines[0].path == ((15.0, 55.0), (160.0, 50.0))
 
 
 def test_compvis_tables_are_written_as_they_are_read(tmp_path):

@@ -70,6 +70,14 @@ def test_fields_of_a_sign_that_is_no_name_are_kept():
     assert (made.reading, made.word, made.marks, made.damage) == ("ki", 3, ("collated",), "intact")
 
 
+def test_a_flat_sign_may_have_a_box_as_high_as_people_draw_it():
+    (tight,) = rendering.render([["AŠ"]], seed=1, sign_height=HEIGHT, damage=0.0, wear=0.0).tablet.signs
+    (drawn,) = rendering.render([["AŠ"]], seed=1, sign_height=HEIGHT, damage=0.0, wear=0.0, least=0.7).tablet.signs
+    assert tight.box.y1 - tight.box.y0 < 0.6 * HEIGHT
+    assert drawn.box.y1 - drawn.box.y0 == pytest.approx(0.7 * HEIGHT)
+    assert drawn.box.y0 + drawn.box.y1 == pytest.approx(tight.box.y0 + tight.box.y1)
+
+
 def test_a_box_lies_tight_around_the_wedges_that_can_be_seen(battered):
     boxed = 0
     for one in battered:

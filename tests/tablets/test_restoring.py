@@ -205,12 +205,38 @@ def test_learning_never_asks_for_a_break(trained):
     shown, text, wanted = masked.batches(tokens, plan, seed=0, share=0.5, noise=0.2)(3, 0, 1)
     mask, broken = (corpus.SPECIAL.index(token) for token in (corpus.MASK, BREAK))
     assert set(wanted[wanted >= 0].tolist()) <= set(range(filling.FIRST, len(model.vocabulary)))
-    assert ((wanted >= 0) == (shown == mask)).all()
-    share = float((wanted >= 0).double().mean())
-    assert 0.1 < share < 0.45
-    assert (shown == broken).sum() > 0
+    assert (wanted[shown == mask] >= 0).all()
+    assert (wanted[shown >= filling.FIRST] == shown[shown >= filling.FIRST]).all()
+    assert 0.1 < float((shown == mask).double().mean()) < 0.45
+    assert ((shown == broken) & (wanted >= 0)).sum() > 0
+    assert ((shown == broken) & (wanted < 0)).sum() > 0
     again = masked.batches(tokens, plan, seed=0, share=0.5, noise=0.2)(3, 0, 1)
     assert all(bool((a == b).all()) for a, b in zip((shown, text, wanted), again, strict=True))
+
+
+def test_no_sign_has_a_part_in_its_own_probability(trained):
+    """Changing one sign changes what is thought of all others, and leaves it as it was in its own place."""
+    _, model = trained
+    rng = np.random.default_rng(0)
+    row = rng.integers(filling.FIRST, len(model.vocabulary), 12)
+    whole = masked.everywhere(model.masked, row)
+    for i in range(12):
+        other = row.copy()
+        other[i] = filling.FIRST + (row[i] - filling.FIRST + 1) % len(model.vocabulary.names)
+        same = np.isclose(masked.everywhere(model.masked, other), whole, atol=1e-6).all(1)
+        assert same.tolist() == [j == i for j in range(12)]
+        other[i] = corpus.SPECIAL.index(corpus.MASK)
+        assert masked.everywhere(model.masked, other)[i] == pytest.approx(whole[i], abs=1e-5)
+
+
+def test_a_long_text_is_seen_in_windows(trained):
+    _, model = trained
+    row = np.random.default_rng(0).integers(filling.FIRST, len(model.vocabulary), 250)
+    whole = masked.everywhere(model.masked, row)
+    assert whole.shape == (250, len(model.vocabulary))
+    for i, first in ((0, 0), (60, 0), (100, 48), (249, 192)):
+        [part] = masked.log_probabilities(model.masked, [row[first : first + masked.SEEN]], [np.array([i - first])])
+        assert whole[i] == pytest.approx(part[0], abs=1e-5)
 
 
 def test_nothing_is_seen_across_texts(trained):
@@ -336,10 +362,11 @@ def test_a_masked_span_ends_with_its_line(monkeypatch):
     texts = [np.array([line, *[filling.FIRST, filling.FIRST + 1, line] * 200])]
     plan = train.plan(replace(SPEC, epochs=200), masked.windows(texts))
     batch = masked.batches(texts, plan, seed=0, share=0.1, noise=0.0)
-    shown, wanted = (np.concatenate([batch(step, 0, 1)[i].numpy() for step in range(20)]) for i in (0, 2))
-    row, at = np.nonzero((shown[:, 1:-1] == line) & (wanted[:, :-2] >= 0))
+    shown = np.concatenate([batch(step, 0, 1)[0].numpy() for step in range(20)])
+    mask = corpus.SPECIAL.index(corpus.MASK)
+    row, at = np.nonzero((shown[:, 1:-1] == line) & (shown[:, :-2] == mask))
     assert len(at) > 20
-    assert (wanted[row, at + 2] >= 0).mean() < 0.3
+    assert (shown[row, at + 2] == mask).mean() < 0.3
 
 
 def test_the_end_of_one_text_is_no_neighbour_of_the_next(trained):

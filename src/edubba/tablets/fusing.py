@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int64
 from scipy.special import logsumexp
 
-from edubba.tablets import corpus, filling
+from edubba.tablets import corpus, filling, masked
 from edubba.tablets.filling import FIRST, Place, Restorer
 
 ROUNDS = 2
@@ -77,12 +77,21 @@ def evidence(
     taken = _beam(model, np.array(tokens), np.array(at), ink, share, number)
     context = np.zeros_like(ink)
     for _ in range(ROUNDS):
-        places = [Place(taken[:i], taken[i + 1 :]) for i in at]
-        context = np.stack([_context(model, spans, number, share) for spans in filling.spans(model, places, 1)])
+        context = np.stack([_context(model, spans, number, share) for spans in _each(model, taken, at)])
         score = weights.ink * ink + weights.context * context - weights.share * share
         taken = taken.copy()
         taken[at] = _number_of(number, score.argmax(1))
     return ink, context, share
+
+
+def _each(model: Restorer, tokens: np.ndarray, at: Sequence[int]) -> list[filling.Spans]:
+    """Candidates for some places of a text, each while all others are known."""
+    p = masked.everywhere(model.masked, tokens, bf16=model.bf16)
+    made = []
+    for i in at:
+        signs, joint = filling.ngram_spans(model.ngram, Place(tokens[:i], tokens[i + 1 :]), 1)
+        made.append(filling.Spans(signs, p[i, signs[:, 0]], joint, 0.0))
+    return made
 
 
 def _share(model: Restorer, number: Int64[np.ndarray, "names"]) -> Float64[np.ndarray, "names"]:

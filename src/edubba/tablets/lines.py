@@ -126,14 +126,12 @@ def ransac(boxes: Float[np.ndarray, "n 4"], *, seed: int = 0) -> Lines:
     left, lines = np.arange(len(boxes)), []
     while len(left) > 1:
         pair = left[(streams.uniform(seed, "ransac", len(lines), index=np.arange(300), k=2) * len(left)).astype(int)]
-        step = centres[pair[:, 1]] - centres[pair[:, 0]]
-        flat = np.abs(step[:, 1]) <= 0.35 * np.abs(step[:, 0])
-        pair, step = pair[flat & (pair[:, 0] != pair[:, 1])], step[flat & (pair[:, 0] != pair[:, 1])]
-        if not len(pair):
+        (x, y), (dx, dy) = centres[pair[:, 0]].T, (centres[pair[:, 1]] - centres[pair[:, 0]]).T
+        usable = (dx != 0) & (np.abs(dy) <= 0.35 * np.abs(dx))
+        if not usable.any():
             break
-        at = centres[pair[:, 0], 1][:, None] + (step[:, 1] / step[:, 0])[:, None] * (
-            centres[left, 0] - centres[pair[:, 0], 0][:, None]
-        )
+        slope = dy[usable] / dx[usable]
+        at = y[usable, None] + slope[:, None] * (centres[left, 0] - x[usable, None])
         near = np.abs(at - centres[left, 1]) <= 0.5
         best = near[near.sum(1).argmax()]
         lines.append(left[best])
@@ -281,10 +279,8 @@ def _columns(units: Float[np.ndarray, "n 4"], some: Int[np.ndarray, "_"]) -> lis
     """
     boxes, centres = units[some], _centres(units[some])
     y = centres[:, 1]
-    singles = [np.array([i]) for i in range(len(some))]
-    _, slope, length = _slopes(centres, _link(boxes, y, singles, GAPS[0]))
     best, parts = (np.inf, 0), None
-    for lean in np.array([0, 0.5, 1]) * _middle(slope, length):
+    for lean in np.array([0, 0.5, 1]) * _tilt(centres):
         x = boxes[:, [0, 2]] + (lean * y)[:, None]
         for a in np.sort(x[:, 1]):
             left = x.mean(1) < a + COLUMN / 2
@@ -304,11 +300,12 @@ def _lines(units: Float[np.ndarray, "n 4"], some: Int[np.ndarray, "_"]) -> list[
     """Lines of one column in reading order; a sign without room for a row of its own is in none."""
     boxes = units[some]
     centres = _centres(boxes)
-    x, level = centres[:, 0], centres[:, 1]
+    x, tilt = centres[:, 0], _tilt(centres)
+    level = centres[:, 1] - tilt * x
     chains = [np.array([i]) for i in range(len(some))]
     for gap in GAPS:
         chains = _woven(x, level, _link(boxes, level, chains, gap))
-        level = _levels(centres, chains)
+        level = _levels(centres, chains, tilt)
     chains = _woven(x, level, chains)
     rows = [chain for chain in chains if len(chain) > 1]
     for single in (chain for chain in chains if len(chain) == 1):
@@ -392,7 +389,7 @@ def _crossings(
             turn = np.flatnonzero(height[1:] * height[:-1] < 0)
             if len(turn):
                 low, high = at[turn[0]], at[turn[0] + 1]
-                links = [(i, j) for c in (a, b) for i, j in pairwise(c) if x[i] < high and x[j] > low]
+                links = [(i, j) for c in (a, b) for i, j in pairwise(c.tolist()) if x[i] < high and x[j] > low]
                 found.append(max(links, key=lambda link: step[link]))
     return found
 
@@ -440,19 +437,21 @@ def _slopes(
     return start[link] + part[:, None] * way[link], slope[link], (way[:, 0] / pieces)[link]
 
 
-def _middle(slope: Float[np.ndarray, "m"], length: Float[np.ndarray, "m"]) -> float:
-    """Median slope, each weighted by its length; 0 without links."""
-    if not length.sum() > 0:
-        return 0.0
-    order = np.argsort(slope, kind="stable")
-    share = np.cumsum(length[order])
-    return float(slope[order][np.searchsorted(share, share[-1] / 2)])
+def _tilt(centres: Float[np.ndarray, "n 2"]) -> float:
+    """Slope of rows in the whole face: the one along which most signs have others within eight heights to the right."""
+    way = (centres - centres[:, None])[np.triu_indices(len(centres), 1)]  # centres are sorted by nothing in particular
+    way = way * np.where(way[:, :1] < 0, -1, 1)
+    way = way[(way[:, 0] > 0.5) & (way[:, 0] < 8)]
+    slopes = np.linspace(-0.3, 0.3, 61)
+    along = [np.exp(-(((way[:, 1] - slope * way[:, 0]) / 0.2) ** 2) / 2).sum() for slope in slopes]
+    return float(slopes[np.argmax(np.array(along) / len(centres) - 5 * slopes**2)])  # small faces: rather level
 
 
-def _levels(centres: Float[np.ndarray, "n 2"], chains: list[Int[np.ndarray, "_"]]) -> Float[np.ndarray, "n"]:
+def _levels(
+    centres: Float[np.ndarray, "n 2"], chains: list[Int[np.ndarray, "_"]], tilt: float
+) -> Float[np.ndarray, "n"]:
     """Height of each sign after it was carried along the rows to one upright, in steps of two heights."""
     at, slope, length = _slopes(centres, chains)
-    tilt = _middle(slope, length)
 
     def run(points: np.ndarray, slope: np.ndarray) -> np.ndarray:
         across, down = points[:, :1] - at[:, 0], points[:, 1:] - at[:, 1]

@@ -28,6 +28,8 @@ from edubba.tablets.rendering_wedges import HANDS, SEEN, Place, Point, layout, p
 INTACT, LOST = 0.75, 0.12
 """shares of a sign's wedges: with more than the first left it is intact, with less than the second broken"""
 SPLIT = {"train": 0.7, "val": 0.1, "test": 0.2}
+LEAST = 0.7
+"""least side of a box in a set, sign heights"""
 MORE = 1_000_000
 """number of the first text that is written on no tablet"""
 
@@ -48,7 +50,7 @@ class Rendering:
 
 def render(
     lines: Sequence[Sequence[str | Sign]], *, seed: int, sign_height: float = 42.0, damage: float = 0.1,
-    wear: float = 0.15, azimuth: float | None = None, margin: float = 0.05, id: str = "rendered",
+    wear: float = 0.15, azimuth: float | None = None, margin: float = 0.05, least: float = 0.0, id: str = "rendered",
     surface: str = "obverse",
 ) -> Rendering:  # fmt: skip
     """A tablet with these lines on its one face.
@@ -69,6 +71,8 @@ def render(
         Where the lamp stands, degrees, 0 to the right and 90 above; None: drawn, mostly at the upper left.
     margin
         What a box leaves free around the wedges, in sign heights, as people draw boxes.
+    least
+        Least side of a box, in sign heights: around a flat sign people draw a box about as high as the line.
     id, surface
         What the tablet and its face are called.
 
@@ -116,7 +120,9 @@ def render(
     colour = clay.painted(field, breaks, grooves)
     jpeg = clay.exposed(field, colour, diffuse, mirrored, there, lamp, bar=frame.bar)
 
-    boxes = [_box(at, ink.shape, margin * sign_height) for at in ndimage.find_objects(ink, len(places))]
+    boxes = [
+        _box(at, ink.shape, margin * sign_height, least * sign_height) for at in ndimage.find_objects(ink, len(places))
+    ]
     rows, columns = ndimage.find_objects(there.astype(np.int32))[0]
     face = Surface(
         id="0", kind=surface, lines=_lines(signs, boxes, left),
@@ -172,14 +178,15 @@ def _left(
     return after / np.maximum(before, 1)
 
 
-def _box(at: tuple[slice, slice] | None, shape: tuple[int, ...], margin: float) -> Box | None:
+def _box(at: tuple[slice, slice] | None, shape: tuple[int, ...], margin: float, least: float) -> Box | None:
     """A box around rows and columns, inside the picture."""
     if at is None:
         return None
     rows, columns = at
+    free = [max(margin, (least - (side.stop - side.start)) / 2) for side in (columns, rows)]
     return Box(
-        max(0.0, columns.start - margin), max(0.0, rows.start - margin),
-        min(float(shape[1]), columns.stop + margin), min(float(shape[0]), rows.stop + margin),
+        max(0.0, columns.start - free[0]), max(0.0, rows.start - free[1]),
+        min(float(shape[1]), columns.stop + free[0]), min(float(shape[0]), rows.stop + free[1]),
     )  # fmt: skip
 
 

@@ -385,7 +385,7 @@ def save(path: str | Path, restorer: Restorer, *, fingerprint: str = "", run: st
         architecture={
             "name": "masked",
             "arguments": {
-                "size": network.size, "width": network.width, "layers": len(network.layers), "heads": network.heads,
+                "size": network.size, "width": network.width, "layers": len(network.before), "heads": network.heads,
                 "dropout": network.dropout,
             },
         },

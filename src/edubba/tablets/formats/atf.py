@@ -176,7 +176,7 @@ def _tablet(text: Text, dialect: Dialect, wrong: dict[int, list[str]]) -> Tablet
     current = Surface()
 
     def change(surface: Surface) -> Surface:
-        if lines or current.kind or current.column:
+        if lines or current != Surface():
             surfaces.append(replace(current, lines=tuple(lines)))
         lines.clear()
         return surface
@@ -185,12 +185,11 @@ def _tablet(text: Text, dialect: Dialect, wrong: dict[int, list[str]]) -> Tablet
     for row in text.rows:
         content = row.text
         if row.kind == "object":
-            if current.extra and not (lines or current.kind or current.column):
-                surfaces.append(current)  # an object of which nothing is said
             extra = {"object": content[1:].strip()}
             current = change(Surface(extra=extra))
         elif row.kind == "surface":
-            current = change(Surface(kind=content[1:].strip(), extra=extra))
+            face = Surface(kind=content[1:].strip(), extra=extra)
+            current = change(face) if lines or current.kind or current.column else face
         elif row.kind == "column":
             column = replace(current, column=content[7:].strip() or "1")
             current = change(column) if lines or current.column else column

@@ -175,15 +175,17 @@ def _sign(sign: Sign, dialect: Dialect, known: SignList) -> str:
         within = f"({spelled(sign.name, dialect)})" if sign.name and sign.reading == "*" else ""
         return sign.reading + within + flags
     variant = sign.extra.get("variant", "")
+    entry = known.find(sign.name) if sign.name else None
+    name = entry.name if entry else sign.name  # detectors say MEŠ, the list |ME.U.U.U|
     if sign.reading is not None:
         capital = sign.role == "logogram" and dialect != "c-atf"
         value = spelled(sign.reading.upper() if capital else sign.reading, dialect)
     else:
         value = spelled(sign.name, dialect) if sign.name else sign.extra.get("unread", "x")
-        if sign.name and identity_of(known, value + variant).name != sign.name:
+        if name and identity_of(known, value + variant).name != name:
             value = sign.extra.get("unread", "x")
         elif dialect == "oracc" and sign.role == "logogram" and value.isalnum():
             value = f"${value}"  # the reading is not sure
     said = identity_of(known, value + variant).name
-    within = f"({spelled(sign.name, dialect)})" if sign.name is not None and sign.name != said else ""
+    within = f"({spelled(sign.name, dialect)})" if sign.name and name != said else ""
     return value + variant + flags + within

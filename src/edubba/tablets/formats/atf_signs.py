@@ -89,7 +89,9 @@ def identify(signs: SignList, value: str, variant: str = "", within: str = "") -
 
 
 def identity_of(signs: SignList, text: str) -> Identity:
-    """What a sign says that is written so, marks and all."""
+    """What a sign says that is written so, marks and all; nothing where no one sign is written so."""
+    if PIECE.fullmatch(text) is None:
+        return Identity(None, None, None, {})
     piece = piece_of(text)
     return identify(signs, piece.value, piece.variant, piece.within)
 

@@ -60,7 +60,6 @@ LETTERS = re.compile(
 )
 DIVIDER = re.compile(r"(?:&\d*|\|\|?|//|[=/;~.\"#—→]|![a-z]{2})(?=$|\s)")
 POINTS = re.compile(r"(?P<points>:[:.'\"]*)(?P<after>[#?!*]*)(?=$|[\s\])⸣])")
-BRACE = re.compile(r"(?P<close>\})")
 STANDING = '*:&|/=;~."#—→!'
 """how a divider begins"""
 BULLET = re.compile(rf"(?P<points>\*)(?P<within>{WITHIN})?(?P<after>[#?!*]*)(?=$|[\s\])⸣])")
@@ -150,7 +149,7 @@ class _Reader:
             if found := DIVIDER.match(text, at):
                 self._add("divider", found[0], column)
                 return found.end()
-        found = (BRACE if self._closes_one(text, at) else pattern).match(text, at)
+        found = pattern.match(text, at)
         assert found is not None  # every pattern ends in "any letter"
         READ[found.lastgroup or ""](self, found, column)
         return found.end()
@@ -159,11 +158,6 @@ class _Reader:
         if self.spoken and (self.spoken in FOREIGN or self.spoken.endswith("/n")):
             return LETTERS if self.spoken in CONSONANTS else WORDS
         return ERASING if self.open and self._opened("°") else SIGNS
-
-    def _closes_one(self, text: str, at: int) -> bool:
-        """Whether the first of `}}}` closes a determinative inside a gloss."""
-        row = self._opened(*BRACES) if text[at] == "}" and self.open else None
-        return row is not None and row.kind in ("{", "{+")
 
     def end(self) -> None:
         """The line is over: what is open is closed, and said."""
