@@ -806,6 +806,24 @@ def test_names_without_an_mzl_number_are_said():
     assert compvis.name_of(0) is None
 
 
+def test_a_new_sign_gets_the_train_label_of_its_number(tmp_path):
+    old = Sign(name="KI", box=Box(0, 0, 1, 1), extra={"mzl_label": 737, "train_label": 100})
+    path = compvis.write([on_one_face(old, replace(old, extra={}), replace(old, name="NA"))], tmp_path / "a.csv")
+    assert [row.split(",")[4:6] for row in path.read_text().splitlines()[1:]] == [
+        ["737", "100"],
+        ["737", "100"],
+        ["110", "0"],
+    ]
+
+
+def test_faces_of_one_number_stay_two(tmp_path):
+    face = Surface(
+        id="4", kind="obverse", box=Box(0, 0, 9, 9), lines=(Line(kind="unplaced", signs=(Sign(box=Box(0, 0, 1, 1)),)),)
+    )
+    [again] = compvis.read(compvis.write([Tablet(id="P1", surfaces=(face, face))], tmp_path / "a.csv"))
+    assert [(surface.id, len(surface.signs)) for surface in again.surfaces] == [("4", 1), ("0", 1)]
+
+
 def test_compvis_tables_know_one_photograph_a_tablet(tmp_path):
     with pytest.raises(UserError, match="P1 has several photographs"):
         compvis.write([on_one_face(), on_one_face()], tmp_path / "a.csv")
@@ -894,6 +912,15 @@ def test_hotspots_come_back_as_they_were(tmp_path, shape):
     assert json.loads(deepscribe.write(tablets, tmp_path / "b.json").read_text()) == document
 
 
+def test_a_new_sign_gets_the_category_of_its_name(tmp_path):
+    [tablet, _] = deepscribe.read(only(tmp_path / "a.json", json.dumps(HOTSPOTS)))
+    new = [Sign(name=name, box=Box(0, 0, 1, 1)) for name in ("GUL", "NA", "KI", "A")]
+    line = Line(kind="unplaced", signs=(*tablet.signs, *new))
+    path = deepscribe.write([replace(tablet, surfaces=(Surface(lines=(line,)),))], tmp_path / "b.json")
+    rows = json.loads(path.read_text())[0]["annotations"]
+    assert [row["category_id"] for row in rows] == [5, 9, 11, 9, 5, 10]
+
+
 @pytest.mark.parametrize(
     ("document", "sentence"),
     [
@@ -948,7 +975,7 @@ HERE = Tablet(id="P1", photograph=Photograph(file="P1.jpg", width=300, height=20
 
 
 def test_cuneiform_text_is_cut_into_the_longest_signs(tmp_path):
-    [tablet] = cuneiform.read(only(tmp_path / "K 1.txt", "1'. 𒆠 𒀀𒇉x\n2. [𒈾\ufffd...]𒆠\n\n\n𒀀𒆠\n"))
+    [tablet] = cuneiform.read(only(tmp_path / "K 1.txt", "1'. 𒆠   𒀀𒇉x\n2. [𒈾\ufffd...]𒆠\n\n\n𒀀𒆠\n"))
     assert tablet.id == "K 1"
     first, second = tablet.surfaces
     assert [line.label for line in first.lines] == ["1'", "2"]

@@ -18,7 +18,7 @@ PARTS = {"train": 30, "validation": 8, "test": 12}
 
 @pytest.fixture
 def short(monkeypatch, tmp_path):
-    from edubba.tour import contrast, quantum, trace
+    from edubba.tour import contrast, quantum, tablets, trace
 
     monkeypatch.chdir(tmp_path)
     with np.load(catalogue.find(contrast.SOURCE), allow_pickle=False) as data:
@@ -43,6 +43,13 @@ def short(monkeypatch, tmp_path):
     monkeypatch.setattr(
         quantum, "COMPARE", quantum.Compare(labels_per_class=5, steps=2, batch_size=8, trials=2, seeds=3)
     )
+    finding = replace(tablets.FINDING, batch_size=2, threads=1)
+    naming = replace(tablets.READER.naming, size=24, fit=replace(tablets.NAMING, epochs=1, batch_size=32, threads=1))
+    reader = replace(tablets.READER, detecting=replace(tablets.READER.detecting, steps=3, crop=96, fit=finding), naming=naming)
+    monkeypatch.setattr(tablets, "READER", reader)
+    monkeypatch.setattr(tablets, "RESTORER", replace(tablets.RESTORER, width=32, layers=1, epochs=1, places=10, threads=1))
+    monkeypatch.setattr(tablets, "TABLETS", 6)
+    monkeypatch.setattr(tablets, "MORE_TEXTS", 10)
     return tmp_path
 
 
@@ -60,6 +67,8 @@ def test_the_tour_ends_with_a_report_and_says_when_it_was_measured(short, capsys
     assert "Was a model trained on these pictures?" in page
     assert "Does a quantum head do better?" in page
     assert "Rx(x7)" in page
+    assert "Can a machine read clay?" in page
+    assert "No tablet of a museum may be shipped with a program, so these were rendered" in page
     first = (short / "demo/contrast/results.json").read_bytes()
 
     assert cli.run(["demo", "contrast"]) == 0

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from edubba.core import files, report
@@ -115,4 +116,4 @@ def shown(read: Path, photo: Path, reader: Path) -> list[Section]:
         tablet, pixels, exemplars=writing.exemplars(tablet, reading.load(reader)), facts={}, limit=LIMIT
     )
     wanted = ("The photograph", "The transliteration", "Sign by sign")
-    return [parts[0], *(part for part in parts if part.title in wanted)]
+    return [replace(parts[0], title="One of them, read"), *(part for part in parts if part.title in wanted)]
