@@ -8,8 +8,8 @@ CC BY-SA 3.0, not shipped. COCO.json: names of signs as a detector has them. Who
 
 import sys
 
-from edubba.tablets.restore_spec import TrainRestorer
 from edubba.tablets.restoring import TASKS, restore, train_restorer
+from edubba.tablets.spec import TrainRestorer
 
 given = dict(enumerate(sys.argv))
 source, out = given[1], given.get(2, "runs/saa-signs")

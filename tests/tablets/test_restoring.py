@@ -11,8 +11,8 @@ from edubba.core import train
 from edubba.core.errors import UserError
 from edubba.tablets import corpus, filling, fusing, masked, restoring
 from edubba.tablets.corpus import BREAK, LINE, Text, TextLine
-from edubba.tablets.restore_spec import TrainRestorer
 from edubba.tablets.restoring import Task
+from edubba.tablets.spec import TrainRestorer
 
 SPEC = TrainRestorer(
     epochs=30, batch_size=8, lr=3e-3, width=32, layers=1, places=24, threads=1, precision="fp32", ema=0.9

@@ -25,7 +25,7 @@ from edubba.tablets.filling import LONGEST, Place, Restorer, Spans, Weights
 from edubba.tablets.fusing import fuse_lines
 from edubba.tablets.masked import Masked
 from edubba.tablets.records import Sign
-from edubba.tablets.restore_spec import TrainRestorer
+from edubba.tablets.spec import TrainRestorer
 
 __all__ = ["Filling", "Parallel", "Task", "fuse_lines", "load", "measure", "restore", "save", "train_restorer"]
 
