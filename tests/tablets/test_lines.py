@@ -74,7 +74,7 @@ def test_nothing_and_one_sign():
 
 def test_faces_far_apart_are_told():
     boxes, _ = tablet(4, seed=3)
-    faces = lines.faces(np.concatenate([boxes, boxes + [0, 2000, 0, 2000]]))
+    faces = lines.faces(np.concatenate([boxes, boxes + np.array([0, 2000, 0, 2000])]))
     assert sorted(map(len, faces)) == [len(boxes), len(boxes)]
 
 

@@ -1,5 +1,6 @@
-"""Do boxes and photographs belong together: the photograph is there and can be read, has the size that the boxes were drawn
-for, holds all boxes, and the signs have names that are known. What does not is listed with the reason; the rest goes on.
+"""Do boxes and photographs belong together: is the photograph there, readable, of the size that they were drawn for?
+
+Does it hold all boxes, and are the names of signs known? What is not as it should be is listed, and the rest goes on.
 """
 
 import hashlib
@@ -45,9 +46,9 @@ def check(
 ) -> tuple[list[Tablet], list[Skipped]]:
     """Tablets whose boxes fit their photographs, and what was left out or is doubtful.
 
-    Left out are tablets whose photograph is missing, unreadable, another file than the one annotated (by its checksum), or
-    of another size. A box that reaches beyond the picture is cut at its edge; one that lies wholly beyond is taken off its
-    sign and kept as `extra["box_outside"]`. Names that are unknown stay and are listed.
+    Left out are tablets whose photograph is missing, unreadable, another file than the one annotated (by its checksum),
+    or of another size. A box that reaches beyond the picture is cut at its edge; one that lies wholly beyond is taken
+    off its sign and kept as `extra["box_outside"]`. Names that are unknown stay and are listed.
 
     Parameters
     ----------
@@ -207,10 +208,9 @@ def _cut(tablet: Tablet) -> tuple[Tablet, list[Skipped]]:
     for signs, words in ((cut, "cut at the edge"), (beyond, "taken off")):
         if signs:
             box = ", ".join(f"{v:g}" for v in signs[0].box or ())
-            detail = (
-                f"{counted(len(signs), 'box reaches', 'boxes reach')} beyond {width} x {height} pixels or"
-                f" {'has' if len(signs) == 1 else 'have'} no area (first {signs[0].name or 'unread'} at [{box}]): {words}"
-            )
+            many = counted(len(signs), "box reaches", "boxes reach")
+            beyond_or = f"beyond {width} x {height} pixels or {'has' if len(signs) == 1 else 'have'} no area"
+            detail = f"{many} {beyond_or} (first {signs[0].name or 'unread'} at [{box}]): {words}"
             rows.append(Skipped(tablet.photograph.file, "box-outside", detail))
     return made, rows
 

@@ -1,7 +1,7 @@
 """The formats that tablets are read from and written to, and what each of them can hold.
 
-Every module has `read(path, *, images=None)` and `write(tablets, path)`; some have `lacking(tablets)`, which says what only
-some of their signs lose, and `beside(path)`, the files that `write` makes besides its own.
+Every module has `read(path, *, images=None)` and `write(tablets, path)`; some have `lacking(tablets)`, which says what
+only some of their signs lose, and `beside(path)`, the files that `write` makes besides its own.
 """
 
 import csv
@@ -100,7 +100,8 @@ FORMATS = {
     "json": Format("edubba.tablets.records", (".json",), "edubba.tablets/1", EVERYTHING),
     "coco": Format("edubba.tablets.formats.coco", (".json",), "COCO with regions and lines", EVERYTHING - {"unboxed"}),
     "page": Format(
-        "edubba.tablets.formats.page", (".xml",), "PAGE-XML with glyphs", EVERYTHING - {"evidence", "extra"}, single=True
+        "edubba.tablets.formats.page", (".xml",), "PAGE-XML with glyphs", EVERYTHING - {"evidence", "extra"},
+        single=True,
     ),
     "atf": Format(
         "edubba.tablets.formats.atf", (".atf", ".txt"), "C-ATF, eBL-ATF, ORACC ATF",
@@ -110,15 +111,16 @@ FORMATS = {
         }),
     ),
     "cuneiform": Format(
-        "edubba.tablets.formats.cuneiform", (".txt",), "Unicode cuneiform", frozenset({"unboxed", "names", "broken", "lines", "unplaced"}),
-        single=True,
+        "edubba.tablets.formats.cuneiform", (".txt",), "Unicode cuneiform",
+        frozenset({"unboxed", "names", "broken", "lines", "unplaced"}), single=True,
     ),
     "ebl": Format(
         "edubba.tablets.formats.ebl", (".txt",), "eBL's gt_<image>.txt",
         frozenset({"boxes", "names", "readings", "damaged", "broken", "unplaced"}), single=True,
     ),
     "compvis": Format(
-        "edubba.tablets.formats.compvis", (".csv",), "CompVis tables", frozenset({"boxes", "names", "unplaced", "paths", "surfaces", "faces"})
+        "edubba.tablets.formats.compvis", (".csv",), "CompVis tables",
+        frozenset({"boxes", "names", "unplaced", "paths", "surfaces", "faces"}),
     ),
     "deepscribe": Format(
         "edubba.tablets.formats.deepscribe", (".json",), "DeepScribe hotspots",
@@ -256,7 +258,8 @@ def write(tablets: Sequence[Tablet], path: str | Path, format: str | None = None
     Parameters
     ----------
     format
-        A name of `FORMATS`; None: by the ending of the path (`.json`, `.xml`, `.csv`, `.atf`, `gt_*.txt`, other `.txt`).
+        A name of `FORMATS`; None: by the ending of the path (`.json`, `.xml`, `.csv`, `.atf`, `gt_*.txt`, other
+        `.txt`).
 
     Raises
     ------
@@ -303,7 +306,7 @@ def convert(
     to_format: str | None = None,
     images: str | Path | None = None,
 ) -> list[str]:
-    """Write the tablets of a file or folder in another format; the tablets note that it was done, where a format has room.
+    """Write the tablets of a file or folder in another format; it is noted in the tablets, where the format has room.
 
     Returns
     -------
@@ -351,7 +354,6 @@ def left_out(tablets: Sequence[Tablet], format: str) -> list[str]:
     made = []
     for name, part in PARTS.items():
         if name not in FORMATS[format].holds and (n := sum(int(part.count(tablet)) for tablet in tablets)):
-            made.append(
-                f"{counted(n, part.one, part.many)} left out: no place for {'it' if n == 1 else 'them'} in {FORMATS[format].words}"
-            )
+            words = f"{counted(n, part.one, part.many)} left out: no place for {'it' if n == 1 else 'them'}"
+            made.append(f"{words} in {FORMATS[format].words}")
     return made + (module.lacking(tablets) if hasattr(module, "lacking") else [])

@@ -1,15 +1,17 @@
 """COCO, with keys of our own: whose tablet an image is, its regions (faces), and the lines drawn on them.
 
-Read into one tablet an image. Keys that no record stands for are kept in `extra` under their own names (`split`, `scale`,
-`mzl_label`, ...), what belongs to the whole file in the first tablet's `extra["coco"]`; so what was read is written again, with
-annotations in the order of their ids, and with `area` and `iscrowd` where they were missing.
+Read into one tablet an image. Keys that no record stands for are kept in `extra` under their own names (`split`,
+`scale`, `mzl_label`, ...), what belongs to the whole file in the first tablet's `extra["coco"]`; so what was read is
+written again, with annotations in the order of their ids, and with `area` and `iscrowd` where they were missing.
 
 Keys that we add where they say something:
 
 - image: `tablet` and `museum_no` (id and name of the tablet), `language`, `period`, `steps`;
-- region: `view`, `bbox`, `lines` (polylines), `boxes` (their number), `column`, and `text_lines` where drawn lines alone do
-  not say which signs make which line: `{"line": number in lines, "signs": [annotation ids], label, kind, text, ...}`;
-- annotation: `segm_idx` (its region), `record_id`, and `reading`, `damage`, `score`, `candidates` ... as in `records.Sign`.
+- region: `view`, `bbox`, `lines` (polylines), `boxes` (their number), `column`, and `text_lines` where drawn lines
+  alone do not say which signs make which line: `{"line": number in lines, "signs": [annotation ids], label, kind, text,
+  ...}`;
+- annotation: `segm_idx` (its region), `record_id`, and `reading`, `damage`, `score`, `candidates` ... as in
+  `records.Sign`.
 
 A category with an empty name stands for signs that are unread.
 """
@@ -47,9 +49,9 @@ Annotation = tuple[Any, Sign]
 def read(path: str | Path, *, images: str | Path | None = None) -> list[Tablet]:
     """The tablets of a COCO file, one a photograph, in the order of its images.
 
-    A region becomes a Surface; a sign stands on the drawn line that is nearest, or, where none is drawn, with all others of
-    its region in a line of kind `unplaced`. What lies in no region stands in a surface without box and kind. Annotations of
-    an image that the file does not list make a tablet without a photograph.
+    A region becomes a Surface; a sign stands on the drawn line that is nearest, or, where none is drawn, with all
+    others of its region in a line of kind `unplaced`. What lies in no region stands in a surface without box and kind.
+    Annotations of an image that the file does not list make a tablet without a photograph.
 
     Parameters
     ----------
@@ -170,7 +172,7 @@ def _surfaces(regions: Sequence[dict[str, Any]], signs: list[Annotation]) -> tup
 
 
 def _region(sign: Sign, regions: Sequence[dict[str, Any]], boxes: list[Box]) -> int | None:
-    """The region that an annotation names by `segm_idx`; the one its centre lies in where it names none, or one of two."""
+    """The region that an annotation names by `segm_idx`; where it names none or one of two, that of its centre."""
     which = list(range(len(regions)))
     if "segm_idx" in sign.extra:
         which = [i for i in which if regions[i].get("segm_idx") == sign.extra["segm_idx"]]
@@ -235,8 +237,9 @@ def write_results(tablets: Sequence[Tablet], path: str | Path, *, like: Sequence
     tablets
         Signs with boxes; a sign without a score has 1.
     like
-        The tablets of the COCO file that the results are to be held against: it gives the ids of photographs, by the name of
-        the file, and of names. Names that it has not get ids behind its own. Empty: the ids that `write` would give.
+        The tablets of the COCO file that the results are to be held against: it gives the ids of photographs, by the
+        name of the file, and of names. Names that it has not get ids behind its own. Empty: the ids that `write` would
+        give.
 
     Raises
     ------
@@ -414,7 +417,7 @@ def _image(tablet: Tablet, photograph: Photograph, key: Any, regions: list[dict[
 
 
 def _region_numbers(tablet: Tablet) -> list[Any]:
-    """`segm_idx` of each surface: the one it was read with, its id if that is a number, or a free one; None: no region."""
+    """`segm_idx` of each surface: as it was read, or its id if that is a number, or a free one; None: no region."""
     said = [s.extra.get("segm_idx", int(s.id) if _is_number(s.id) else None) for s in tablet.surfaces]
     free = itertools.count(max([OUTSIDE, *(key for key in said if isinstance(key, int))]) + 1)
     made = []
@@ -434,7 +437,8 @@ def _region_of(surface: Surface, number: Any, signs: list[list[Annotation]]) -> 
     views = {ours: theirs for theirs, ours in VIEWS.items()}
     region = {
         "segm_idx": number, "view": views.get(surface.kind, surface.kind),
-        "kind": "hull" if surface.box is None else "official", "bbox": _bbox(_face(surface)), "boxes": len(surface.signs),
+        "kind": "hull" if surface.box is None else "official", "bbox": _bbox(_face(surface)),
+        "boxes": len(surface.signs),
         "lines": [[list(point) for point in line.path] for line in surface.lines if line.path],
     }  # fmt: skip
     if surface.id != str(number):

@@ -1,10 +1,10 @@
 """The CSV tables of Dencker et al. 2020 (CompVis): boxes, and faces and lines in files beside.
 
-The boxes of all tablets are `segm_idx,tablet_CDLI,view_desc,collection,mzl_label,train_label,bbox,relative_bbox`, where boxes
-are strings `"[x0, y0, x1, y1]"`, the first in the photograph, the second in the face; -1 is no face, label 0 no sign. The
-faces and lines belonging to `bbox_annotations_test.csv` or `test.csv` are sought as `tablet_segments_test.csv` and
-`line_annotations_test.csv`, and under the name of each collection, in the same folder and in `segments` and `annotations`
-beside it; points of lines count from the corner of their face.
+The boxes of all tablets are `segm_idx,tablet_CDLI,view_desc,collection,mzl_label,train_label,bbox,relative_bbox`, where
+boxes are strings `"[x0, y0, x1, y1]"`, the first in the photograph, the second in the face; -1 is no face, label 0 no
+sign. The faces and lines belonging to `bbox_annotations_test.csv` or `test.csv` are sought as
+`tablet_segments_test.csv` and `line_annotations_test.csv`, and under the name of each collection, in the same folder
+and in `segments` and `annotations` beside it; points of lines count from the corner of their face.
 """
 
 import csv
@@ -49,14 +49,14 @@ class Face:
 def read(path: str | Path, *, images: str | Path | None = None) -> list[Tablet]:
     """The tablets that have boxes, in the order of the file, with their faces and lines.
 
-    Signs are named by their MZL number; both labels are kept in `extra` as `mzl_label` and `train_label`. Faces with neither
-    boxes nor lines are left out: they were cut out of the photograph, but nobody annotated them.
+    Signs are named by their MZL number; both labels are kept in `extra` as `mzl_label` and `train_label`. Faces with
+    neither boxes nor lines are left out: they were cut out of the photograph, but nobody annotated them.
 
     Parameters
     ----------
     images
-        Folder of the photographs, called by the number of the tablet: the tables do not say how large they are. None, or no
-        such photograph there: the tablet has none.
+        Folder of the photographs, called by the number of the tablet: the tables do not say how large they are. None,
+        or no such photograph there: the tablet has none.
 
     Raises
     ------
@@ -126,8 +126,8 @@ def _sign(row: dict[str, str], where: str) -> Sign:
 def name_of(mzl: int) -> str | None:
     """The name of the sign with an MZL number; None for 0 and numbers that are unknown.
 
-    Of several signs with the number the one that is no compound is meant, under the name that detectors use where the list
-    knows it as a name of that sign.
+    Of several signs with the number the one that is no compound is meant, under the name that detectors use where the
+    list knows it as a name of that sign.
     """
     signs = signlist.load()
     if mzl == 0:

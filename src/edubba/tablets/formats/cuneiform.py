@@ -1,7 +1,7 @@
 """Text in cuneiform characters (Unicode, U+12000 to U+1254F): a line a line, a blank line between two faces.
 
-What is broken away stands in `[ ]`, so that nobody takes it for ink; what is unread, or a sign that Unicode has not, is `x`.
-What a scribe left out is not written.
+What is broken away stands in `[ ]`, so that nobody takes it for ink; what is unread, or a sign that Unicode has not, is
+`x`. What a scribe left out is not written.
 """
 
 import functools
@@ -91,7 +91,7 @@ def _line(row: str, where: str) -> Line:
 
 
 def _longest(row: str, start: int) -> tuple[str | None, int]:
-    """Name of the longest sequence of characters that is a sign, and how many it takes; one unread character otherwise."""
+    """Name of the longest sequence of characters that is a sign, and their number; else of one unread character."""
     for length in range(min(_most(), len(row) - start), 0, -1):
         if found := signlist.load().written(row[start : start + length]):
             return found[0].name, length
@@ -161,9 +161,8 @@ def lacking(tablets: Sequence[Tablet]) -> list[str]:
     made = []
     if none:
         first = ", ".join(list(dict.fromkeys(none))[:5])
-        made.append(
-            f"{counted(len(none), 'sign is', 'signs are')} written as x, since Unicode has no characters for them: {first}"
-        )
+        words = f"{counted(len(none), 'sign is', 'signs are')} written as x"
+        made.append(f"{words}, since Unicode has no characters for them: {first}")
     other = sum(
         [sign.name for sign in _line(_text(signs), "").signs] != [sign.name for sign in signs]
         for signs in map(_kept, lines)

@@ -1,8 +1,8 @@
 """DeepScribe's hotspots from OCHRE: a JSON list of photographs, each with its annotations.
 
-`{file_name, height, width, image_id, annotations: [{bbox, bbox_mode, sign, reading, sign_id, reading_id, category_id}]}`;
-`bbox_mode` 0 is [x0, y0, x1, y1], 1 is [x, y, width, height]. Both lists may also be objects with any keys. All other keys
-are kept in `extra`.
+`{file_name, height, width, image_id, annotations: [{bbox, bbox_mode, sign, reading, sign_id, reading_id,
+category_id}]}`; `bbox_mode` 0 is [x0, y0, x1, y1], 1 is [x, y, width, height]. Both lists may also be objects with any
+keys. All other keys are kept in `extra`.
 """
 
 import itertools
@@ -81,8 +81,8 @@ def _sign(row: dict[str, Any], key: str) -> Sign:
         x1, y1 = x0 + x1, y0 + y1
     score = extra.pop("score", None)
     return Sign(
-        id=key, name=extra.pop("sign", None) or None, reading=extra.pop("reading", None) or None, box=Box(x0, y0, x1, y1),
-        score=None if score is None else float(score), extra=extra,
+        id=key, name=extra.pop("sign", None) or None, reading=extra.pop("reading", None) or None,
+        box=Box(x0, y0, x1, y1), score=None if score is None else float(score), extra=extra,
     )  # fmt: skip
 
 

@@ -9,14 +9,14 @@ from jaxtyping import Float64
 from edubba.tablets.records import Box, Line, Sign
 
 OVERHANG = 0.1
-"""what a pixel beyond a line's end counts beside a pixel off the line: of two lines in one row, the one that reaches it"""
+"""what a pixel beyond a line's end counts beside one off the line: of two lines in a row the one that reaches a sign"""
 
 
 def on_lines(signs: Sequence[Sign], lines: Sequence[Line]) -> tuple[Line, ...]:
     """The drawn lines, in the order they were drawn, with each sign on the line that is nearest its centre.
 
-    Lines are prolonged straight at their ends; signs follow each other from left to right. What has no box, or all signs
-    where no line is drawn, stands in one line of kind `unplaced` behind them, in the order given.
+    Lines are prolonged straight at their ends; signs follow each other from left to right. What has no box, or all
+    signs where no line is drawn, stands in one line of kind `unplaced` behind them, in the order given.
     """
     drawn = [line for line in lines if line.path]
     placed = [sign for sign in signs if sign.box is not None] if drawn else []

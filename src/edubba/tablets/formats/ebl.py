@@ -1,7 +1,7 @@
 """eBL's `gt_<image>.txt`: a line a sign, `x,y,width,height,SIGN`.
 
-The sign may be absent, end in `?` (partly broken), be `UnclearSign`, or `BLANK` where there is none. Labels in small letters
-are readings. What the label was is kept as `extra["label"]` where name, reading and damage do not give it back.
+The sign may be absent, end in `?` (partly broken), be `UnclearSign`, or `BLANK` where there is none. Labels in small
+letters are readings. What the label was is kept as `extra["label"]` where name, reading and damage do not give it back.
 """
 
 import math

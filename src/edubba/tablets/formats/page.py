@@ -1,8 +1,9 @@
-"""PAGE-XML of 2019-07-15 with glyphs: a file a photograph; surfaces as text regions, words and signs as words and glyphs.
+"""PAGE-XML of 2019-07-15 with glyphs: a file a photograph; faces are text regions, signs glyphs.
 
-What PAGE has no place for stands in `custom` attributes, as `sign {name:KI; reading:ki; damage:damaged;}` does: whatever the
-characters of a sign are in Unicode, its name survives. The alternatives of a sign are its TextEquivs, index 0 first, with
-`conf`, and the name in `comments`. Points are whole pixels; what has no box gets the points 0,0 0,0 and `box:none`.
+What PAGE has no place for stands in `custom` attributes, as `sign {name:KI; reading:ki; damage:damaged;}` does:
+whatever the characters of a sign are in Unicode, its name survives. The alternatives of a sign are its TextEquivs,
+index 0 first, with `conf`, and the name in `comments`. Points are whole pixels; what has no box gets the points 0,0 0,0
+and `box:none`.
 """
 
 import json
@@ -39,8 +40,8 @@ TRANSLITERATION = "transliteration"
 def read(path: str | Path, *, images: str | Path | None = None) -> list[Tablet]:
     """The tablet of a PAGE file of any version, regions in its reading order.
 
-    A word without glyphs is taken for one sign. Signs without a name in `custom` are named by their characters, where these
-    are cuneiform; other text is a reading.
+    A word without glyphs is taken for one sign. Signs without a name in `custom` are named by their characters, where
+    these are cuneiform; other text is a reading.
 
     Parameters
     ----------
@@ -302,7 +303,8 @@ class Writer:
         about = {"id": tablet.id} | {key: getattr(tablet, key) or None for key in ("name", "language", "period")}
         page = self.add(
             root, "Page", imageFilename=photograph.file if photograph else "",
-            imageWidth=str(photograph.width if photograph else 0), imageHeight=str(photograph.height if photograph else 0),
+            imageWidth=str(photograph.width if photograph else 0),
+            imageHeight=str(photograph.height if photograph else 0),
             custom=_written("tablet", {**about, "sha256": photograph.sha256 if photograph else None}),
         )  # fmt: skip
         if tablet.surfaces:
