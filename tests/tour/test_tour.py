@@ -45,9 +45,13 @@ def short(monkeypatch, tmp_path):
     )
     finding = replace(tablets.FINDING, batch_size=2, threads=1)
     naming = replace(tablets.READER.naming, size=24, fit=replace(tablets.NAMING, epochs=1, batch_size=32, threads=1))
-    reader = replace(tablets.READER, detecting=replace(tablets.READER.detecting, steps=3, crop=96, fit=finding), naming=naming)
+    reader = replace(
+        tablets.READER, detecting=replace(tablets.READER.detecting, steps=3, crop=96, fit=finding), naming=naming
+    )
     monkeypatch.setattr(tablets, "READER", reader)
-    monkeypatch.setattr(tablets, "RESTORER", replace(tablets.RESTORER, width=32, layers=1, epochs=1, places=10, threads=1))
+    monkeypatch.setattr(
+        tablets, "RESTORER", replace(tablets.RESTORER, width=32, layers=1, epochs=1, places=10, threads=1)
+    )
     monkeypatch.setattr(tablets, "TABLETS", 6)
     monkeypatch.setattr(tablets, "MORE_TEXTS", 10)
     return tmp_path
