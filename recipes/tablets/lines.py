@@ -8,34 +8,26 @@ edges jittered by a tenth of the size, a tenth missed, 5 % false alarms, 3 % fou
 intervals over tablets; everything was chosen on train. About two minutes. Expected values stand in recipes/README.md.
 """
 
-import json
 import sys
-from pathlib import Path
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from edubba.core import stats, streams
-from edubba.tablets import lines
+from edubba.tablets import formats, lines
 
 
 def regions(path: str) -> list[tuple[str, str, np.ndarray, list[np.ndarray]]]:
     """Split, tablet, boxes and true lines of each face with drawn lines."""
-    coco, found = json.loads(Path(path).read_text()), []
-    for image in coco["images"]:
-        for region in (r for r in image["regions"] if r["lines"]):
-            where = (image["id"], region["segm_idx"])
-            rows = [a["bbox"] for a in coco["annotations"] if (a["image_id"], a.get("segm_idx")) == where]
-            boxes = np.array(rows, float) @ [[1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0], [0, 0, 0, 1]]
-            x, y = (boxes[:, :2] + boxes[:, 2:]).T / 2
-            away = []
-            for p in (np.array(sorted(line), float) for line in region["lines"]):
-                k = np.clip(np.searchsorted(p[:, 0], x) - 1, 0, len(p) - 2)  # the end pieces are prolonged
-                slope = np.diff(p[:, 1]) / np.maximum(np.diff(p[:, 0]), 1e-9)
-                away.append(np.abs(p[k, 1] + slope[k] * (x - p[k, 0]) - y))
-            own = np.argmin(away, 0)
-            true = [np.flatnonzero(own == k) for k in np.unique(own)]
-            found.append((image["split"], image["tablet"], boxes, [row[np.argsort(x[row])] for row in true]))
+    found = []
+    for record in formats.read(path):
+        for surface in record.surfaces:
+            rows = [[s.box for s in line.signs] for line in surface.lines if line.kind == "text" and line.path]
+            rows = [row for row in rows if row]
+            if rows:
+                ends = np.cumsum([len(row) for row in rows])
+                boxes, true = np.concatenate(rows).astype(float), np.split(np.arange(ends[-1]), ends[:-1])
+                found.append((record.extra["split"], record.id, boxes, true))
     return found
 
 
@@ -70,11 +62,7 @@ def detected(boxes: np.ndarray, number: int, draw: int) -> tuple[np.ndarray, np.
 
 faces = regions(sys.argv[1])
 split, tablet = np.array([f[0] for f in faces]), np.array([f[1] for f in faces])
-methods = {
-    "lines": lambda b: lines.find(b).lines,
-    "neighbour rule": neighbours,
-    "RANSAC": lambda b: lines.ransac(b).lines,
-}
+methods = {"lines": lambda b: lines.find(b).lines, "neighbour rule": neighbours, "RANSAC": lambda b: lines.ransac(b).lines}  # fmt: skip
 for what, draws in (("true boxes", 1), ("simulated detections", 3)):
     for name, order in methods.items():
         rows = []

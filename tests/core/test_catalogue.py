@@ -22,7 +22,8 @@ def test_shipped_files_are_what_the_catalogue_says(entry):
 
 
 def test_every_shipped_file_has_a_row():
-    files = {path.name for path in catalogue.SHIPPED.iterdir()} - {"NOTICE"}
+    no_pictures = {"NOTICE", "NotoSansCuneiform-OFL.txt", "NotoSansCuneiform-Regular.ttf", "signlist.json.gz"}
+    files = {path.name for path in catalogue.SHIPPED.iterdir()} - no_pictures
     assert files == {entry.file for entry in SHIPPED}
 
 
