@@ -160,7 +160,7 @@ def test_results_have_intervals_over_tablets_and_choices_are_of_validation(train
     assert gain == pytest.approx(found["two signs, hit@1, mixture"].value - found["two signs, hit@1, n-gram"].value)
     assert found["line start, hit@1, mixture"].value > 0.5
     assert {choice["split"] for choice in run.document["choices"]} == {"validation"}
-    assert len(run.document["choices"]) == filling.LONGEST + 2
+    assert len(run.document["choices"]) == 4  # two pairs of exponents, the evidence, the weights
 
 
 def test_resuming_equals_never_stopping(tmp_path):
@@ -375,3 +375,34 @@ def test_the_end_of_one_text_is_no_neighbour_of_the_next(trained):
     *_, last, _ = model.texts[0].tokens
     place = filling.Place(encode([last, LINE, LINE]), encode(["NA", "BA"]))
     assert {p.shared for p in restoring.parallels(model, place, encode(["A"]))} == {1}
+
+
+def made_up(tokens, masked_p, ngram_p, evidence=0.0):
+    return filling.Spans(np.array(tokens), np.log(masked_p), np.log(ngram_p), evidence)
+
+
+def test_weights_go_to_the_model_that_is_right():
+    rng = np.random.default_rng(0)
+    found, truth = [], []
+    for _ in range(200):
+        masked_p, ngram_p = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4))
+        found.append(made_up([[6], [7], [8], [9]], masked_p, ngram_p))
+        truth.append(np.array([6 + rng.choice(4, p=masked_p)]))
+    truth[0] = np.array([10])
+    weights = filling.choose(found, truth, filling.Weights())
+    assert weights.masked[0] == pytest.approx(1, abs=0.25)
+    assert weights.ngram[0] == pytest.approx(0, abs=0.25)
+    assert weights.covered[0] == pytest.approx(200 / 202)
+    assert weights.masked[1:] == (0.5,) * 4
+    assert np.exp(filling.weighed(weights, found[0])).sum() == pytest.approx(200 / 202)
+
+
+def test_lengths_follow_the_prior_and_the_evidence():
+    found = [
+        made_up([[6]], [1.0], [1.0], float(np.log(0.1))), made_up([[6, 7]], [1.0], [1.0], float(np.log(0.4)))
+    ]  # fmt: skip
+    weights = replace(filling.Weights(), prior=(0.6, 0.1, 0.1, 0.1, 0.1), evidence=1.0)
+    assert np.exp(filling.lengths(weights, found)) == pytest.approx([0.6, 0.4])
+    assert np.exp(filling.lengths(replace(weights, evidence=0.0), found)) == pytest.approx([6 / 7, 1 / 7])
+    assert filling.choose_evidence([found] * 5, [2] * 5, weights).evidence == 1.2
+    assert filling.choose_evidence([found] * 5, [1] * 5, weights).evidence == 0.0

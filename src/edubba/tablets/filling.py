@@ -17,8 +17,10 @@ from edubba.tablets.ngram import NGram
 
 LONGEST = 5
 """signs in a gap that is filled"""
-BEAM = 8
+BEAM = 6
 """beginnings that are followed up by the masked model, and as many of the n-gram's"""
+NEAR = 64
+"""tokens around a gap of several signs that the masked model sees: each beginning costs a look"""
 WIDE = 100
 """beginnings that the n-gram follows up"""
 KEPT = 64
@@ -124,7 +126,7 @@ def spans(restorer: Restorer, places: Sequence[Place], length: int, *, beam: int
 
     The masked model fills the place it is surest of first, and sees it when it fills the next.
     """
-    rows = [row(place, length) for place in places]
+    rows = [row(place, length, seen=SEEN if length == 1 else NEAR) for place in places]
     gap = np.arange(length)
 
     def ask(which: Sequence[int], filled: Sequence[np.ndarray], at: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -213,8 +215,10 @@ def lengths(weights: Weights, found: Sequence[Spans]) -> Float64[np.ndarray, "k"
 
 
 def choose(found: Sequence[Spans], truth: Sequence[np.ndarray], weights: Weights) -> Weights:
-    """The exponents under which true fillings of one length are likeliest, and how many were candidates at all."""
-    k = found[0].tokens.shape[1] - 1
+    """Weights under which true fillings are likeliest; `found` may hold gaps of several lengths, which then share exponents.
+
+    `covered` is the share of true fillings among the candidates, for each length by itself.
+    """
     at = [np.flatnonzero((spans.tokens == true).all(1)) for spans, true in zip(found, truth, strict=True)]
     known = [(spans, int(i[0])) for spans, i in zip(found, at, strict=True) if len(i)]
     if not known:
@@ -231,9 +235,13 @@ def choose(found: Sequence[Spans], truth: Sequence[np.ndarray], weights: Weights
         return value / len(known), slope / len(known)
 
     best = minimize(surprise, np.array([0.5, 0.5]), jac=True, method="L-BFGS-B", bounds=[(0.0, 3.0)] * 2).x
-    covered = len(known) / len(found)
-    values = {"masked": float(best[0]), "ngram": float(best[1]), "covered": min(covered, 1 - 1e-3)}
-    return replace(weights, **{name: _with(getattr(weights, name), k, value) for name, value in values.items()})
+    length = np.array([len(true) for true in truth])
+    for k in set(length.tolist()):
+        among = np.array([len(i) > 0 for i in at])[length == k]
+        covered = min((among.sum() + 1) / (len(among) + 2), 1 - 1e-3)  # a few gaps say neither never nor always
+        values = {"masked": best[0], "ngram": best[1], "covered": covered}
+        weights = replace(weights, **{n: _with(getattr(weights, n), k - 1, float(v)) for n, v in values.items()})
+    return weights
 
 
 def _with(values: tuple[float, ...], at: int, value: float) -> tuple[float, ...]:

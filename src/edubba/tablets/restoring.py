@@ -222,19 +222,21 @@ def _readings(run: Run, held: set[str], source: str) -> list[Result]:
 def tune(restorer: Restorer, texts: Sequence[Text], *, n: int, seed: int) -> tuple[Restorer, list[dict[str, Any]]]:
     """Choose on validation texts how the models are weighed, for each length, and what lengths are believed."""
     weights, choices = restorer.weights, []
-    for length in range(1, LONGEST + 1):
-        many = n if length == 1 else max(1, n // 8)  # two numbers are chosen; long gaps cost fifty times as much
-        gaps = draw(texts, restorer.vocabulary, Task("", length), n=many, seed=seed)
-        if not len(gaps.places):
+    few = max(1, n // 10)  # only a few numbers are chosen, and long gaps cost fifty times as much
+    for known in ((1,), tuple(range(2, LONGEST + 1))):
+        gaps = [draw(texts, restorer.vocabulary, Task("", k), n=n if k == 1 else few, seed=seed) for k in known]
+        found = [filling.spans(restorer, g.places, k) for g, k in zip(gaps, known, strict=True) if g.places]
+        if not found:
             continue
-        weights = filling.choose(filling.spans(restorer, gaps.places, length), gaps.truth, weights)
-        at = length - 1
+        weights = filling.choose(list(itertools.chain(*found)), [t for g in gaps for t in g.truth], weights)
+        at = known[0] - 1
         choices.append({
-            "name": f"exponents for gaps of {length}", "value": f"masked {weights.masked[at]:.3f}, n-gram {weights.ngram[at]:.3f}",
+            "name": f"exponents for gaps of {known[0]}" + (f" to {known[-1]}" if len(known) > 1 else ""),
+            "value": f"masked {weights.masked[at]:.3f}, n-gram {weights.ngram[at]:.3f}",
             "score": round(weights.covered[at], 4), "candidates": ["any from 0 to 3"],
             "metric": "likelihood of true fillings; score: share of them among the candidates", "split": "validation",
         })  # fmt: skip
-    gaps = draw(texts, restorer.vocabulary, Task("", 0), n=max(1, n // 8), seed=seed, prior=weights.prior)
+    gaps = draw(texts, restorer.vocabulary, Task("", 0), n=few, seed=seed, prior=weights.prior)
     if len(gaps.places):
         found = _all_lengths(restorer, gaps.places)
         weights = filling.choose_evidence(found, [len(t) for t in gaps.truth], weights)
@@ -336,7 +338,7 @@ def measure(
     results = []
     for task in tasks:
         began = time.perf_counter()
-        many = {1: n, 0: max(1, n // 5)}.get(task.length, max(1, n // 2))
+        many = {1: n, 0: max(1, n // 8)}.get(task.length, max(1, 3 * n // 10))
         gaps = draw(texts, restorer.vocabulary, task, n=many, seed=seed, prior=restorer.weights.prior)
         if not len(gaps.places):
             continue
