@@ -80,7 +80,7 @@ def find(boxes: Float[np.ndarray, "n 4"], *, scores: Float[np.ndarray, "n"] | No
 def faces(boxes: Float[np.ndarray, "n 4"]) -> list[Int[np.ndarray, "_"]]:
     """Signs of a whole photograph by face: obverse, edges and reverse lie apart, as a fat cross.
 
-    The widest empty strip, upright or level, parts the boxes as long as one is wide enough. Lone boxes, such as false
+    Empty strips part the boxes as long as one is wide enough, level ones before upright ones. Lone boxes, such as false
     alarms between faces, close no strip: each joins the nearest face, or is one itself.
 
     Returns
@@ -246,15 +246,14 @@ def _apart(a: Float[np.ndarray, "m 4"], b: Float[np.ndarray, "n 4"]) -> Float[np
 
 
 def _cut(units: Float[np.ndarray, "n 4"], some: Int[np.ndarray, "_"]) -> list[Int[np.ndarray, "_"]]:
-    """Parts of some boxes, cut at the widest empty strip, and so on."""
-    best, parts = 1.0, None
-    for axis, width in ((0, FACE_X), (1, FACE_Y)):
+    """Parts of some boxes: cut at the widest level strip that is empty, without one at the widest upright one, and so on."""
+    for axis, width in ((1, FACE_Y), (0, FACE_X)):
         order = some[np.argsort(units[some, axis], kind="stable")]
-        gap = (units[order[1:], axis] - np.maximum.accumulate(units[order, axis + 2])[:-1]) / width
-        if len(gap) and gap.max() >= best:
-            best, cut = gap.max(), gap.argmax() + 1
-            parts = order[:cut], order[cut:]
-    return [some] if parts is None else [*_cut(units, parts[0]), *_cut(units, parts[1])]
+        gap = units[order[1:], axis] - np.maximum.accumulate(units[order, axis + 2])[:-1]
+        if len(gap) and gap.max() >= width:
+            first, second = np.split(order, [gap.argmax() + 1])
+            return [*_cut(units, first), *_cut(units, second)]
+    return [some]
 
 
 def _speakers(units: Float[np.ndarray, "n 4"], first: Int[np.ndarray, "n"]) -> Int[np.ndarray, "n"]:
@@ -335,11 +334,12 @@ def _link(
     gap = boxes[:, 0] - boxes[:, 2][:, None]
     overlap = np.maximum(0, -gap) / np.minimum(width, width[:, None])
     allowed = (x > x[:, None]) & (overlap < 0.9) & (step < OFF) & (gap < widest)
-    cost = 5 * step + np.log1p(np.maximum(0, gap)) + 3 * overlap
+    cost = 3 * step + 8 * step**2 + np.log1p(np.maximum(0, gap)) + 3 * overlap
+    alone = 3.5  # the price of no neighbour
     while True:
-        priced = np.where(allowed, np.minimum(cost, 4.0), 4.0)  # 4: rather no neighbour
+        priced = np.where(allowed, np.minimum(cost, alone), alone)
         left, right = linear_sum_assignment(priced)
-        kept = priced[left, right] < 4
+        kept = priced[left, right] < alone
         chains = _chains(len(x), left[kept], right[kept])
         crossed = _crossings(x, level, step, chains)
         if not crossed:
@@ -439,12 +439,13 @@ def _slopes(
 
 def _tilt(centres: Float[np.ndarray, "n 2"]) -> float:
     """Slope of rows in the whole face: the one along which most signs have others within eight heights to the right."""
-    way = (centres - centres[:, None])[np.triu_indices(len(centres), 1)]  # centres are sorted by nothing in particular
+    way = (centres - centres[:, None])[np.triu_indices(len(centres), 1)]
     way = way * np.where(way[:, :1] < 0, -1, 1)
     way = way[(way[:, 0] > 0.5) & (way[:, 0] < 8)]
     slopes = np.linspace(-0.3, 0.3, 61)
     along = [np.exp(-(((way[:, 1] - slope * way[:, 0]) / 0.2) ** 2) / 2).sum() for slope in slopes]
-    return float(slopes[np.argmax(np.array(along) / len(centres) - 5 * slopes**2)])  # small faces: rather level
+    few = len(centres) + 20  # among few signs chance finds steep slopes
+    return float(slopes[np.argmax(np.array(along) - 5 * few * slopes**2)])
 
 
 def _levels(
