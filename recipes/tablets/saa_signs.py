@@ -4,6 +4,10 @@
 
 SAA_SIGNS.parquet: State Archives of Assyria as MZL sign numbers with damage (tablet, line, pos, mzl, status); texts SAAo / ORACC,
 CC BY-SA 3.0, not shipped. COCO.json: names of signs as a detector has them. Whole spans right; 95 % intervals over tablets.
+
+About 20 minutes on one busy thread (bf16), under 1 GB. Expected of the mixture, hit@1 and hit@5, in brackets the n-gram: one
+sign 59.5, 77.6 (54.4, 73.9); two 30.7, 47.0 (26.0, 38.7); three 21.0, 30.3 (17.3, 26.0); five 9.7, 13.7 (8.3, 13.3); line start
+61.9, 82.7 (55.6, 78.5); line end 53.4, 76.7 (49.4, 71.4); unknown length 23.2, 36.0 (17.6, 28.0).
 """
 
 import sys
@@ -13,7 +17,7 @@ from edubba.tablets.spec import TrainRestorer
 
 given = dict(enumerate(sys.argv))
 source, out = given[1], given.get(2, "runs/saa-signs")
-spec = TrainRestorer(epochs=int(given.get(3, 30)), threads=int(given.get(4, 0)), names=given.get(5))
+spec = TrainRestorer(epochs=int(given.get(3, 20)), threads=int(given.get(4, 0)), names=given.get(5))
 run = train_restorer(source, spec, out=out)
 found = {r.name: r for r in run.results}
 

@@ -50,9 +50,10 @@ class Weights:
     evidence: float = 0.5
     """exponent of what the n-gram says about a length"""
     ink: float = 1.0
-    context: float = 1.0
-    share: float = 1.0
-    """exponents of p(name | ink), p(name | context) and 1 / p(name) where photographs are read"""
+    context: float = 0.6
+    share: float = 0.0
+    """exponents of p(name | ink), p(name | context) and 1 / p(name) where photographs are read; these were best for a
+    classifier to which all names are as likely, `fusing.choose_exponents` finds those of another"""
 
 
 @dataclass(frozen=True)

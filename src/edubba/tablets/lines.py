@@ -305,7 +305,6 @@ def _lines(units: Float[np.ndarray, "n 4"], some: Int[np.ndarray, "_"]) -> list[
     for gap in GAPS:
         chains = _woven(x, level, _link(boxes, level, chains, gap))
         level = _levels(centres, chains, tilt)
-    chains = _woven(x, level, chains)
     rows = [chain for chain in chains if len(chain) > 1]
     for single in (chain for chain in chains if len(chain) == 1):
         below = np.array([_distance(x, level, single, row) for row in rows])
@@ -334,8 +333,8 @@ def _link(
     gap = boxes[:, 0] - boxes[:, 2][:, None]
     overlap = np.maximum(0, -gap) / np.minimum(width, width[:, None])
     allowed = (x > x[:, None]) & (overlap < 0.9) & (step < OFF) & (gap < widest)
-    cost = 3 * step + 8 * step**2 + np.log1p(np.maximum(0, gap)) + 3 * overlap
-    alone = 3.5  # the price of no neighbour
+    cost = 1.5 * step + np.log1p(np.maximum(0, gap)) + 1.5 * overlap
+    alone = 3.0  # the price of no neighbour
     while True:
         priced = np.where(allowed, np.minimum(cost, alone), alone)
         left, right = linear_sum_assignment(priced)

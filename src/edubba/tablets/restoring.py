@@ -180,8 +180,10 @@ def _watch(model: Masked, gaps: "Gaps", *, bf16: bool) -> dict[str, Any]:
     score, true = np.concatenate(p), np.array([t[0] for t in gaps.truth])
     told = np.isfinite(score[np.arange(len(true)), true])  # signs that training never saw are no filling
     rank = (score > score[np.arange(len(true)), true][:, None]).sum(1)
-    likely = float(score[np.arange(len(true)), true][told].mean()) if told.any() else -1e9
-    return {"hit1": float((told & (rank < 1)).mean()), "hit5": float((told & (rank < 5)).mean()), "score": likely}
+    numbers = {f"hit{k}": float((told & (rank < k)).mean()) for k in (1, 5)}
+    if told.any():
+        numbers["log_likelihood"] = float(score[np.arange(len(true)), true][told].mean())
+    return numbers | {"score": float((told / (rank + 1)).mean())}
 
 
 def _finish(
@@ -196,7 +198,7 @@ def _finish(
         choices.append({
             "name": "weights of the masked model", "value": best, "score": scores[best],
             "candidates": [f"{step}: {score:.4f}" for step, score in scores.items()],
-            "metric": "mean log likelihood of masked signs at the step", "split": "validation",
+            "metric": "mean reciprocal rank of masked signs at the step", "split": "validation",
         })  # fmt: skip
     results = measure(restorer, parts["test"], tasks, n=spec.places, seed=spec.seed, data=source)
     results += _readings(run, {text.id for text in parts["test"]}, source)

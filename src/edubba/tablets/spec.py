@@ -36,7 +36,7 @@ class Naming:
 class Detecting:
     """How the network that finds signs is trained."""
 
-    steps: int = 1400
+    steps: int = 2400
     """batches of crops"""
     crop: int = 384
     """side of a crop, pixels"""
@@ -96,15 +96,15 @@ class TrainRestorer(Fit):
     """features of the masked model"""
     layers: int = 3
     """layers of the masked model in each direction"""
-    dropout: float = 0.1
+    dropout: float = 0.25
     """share of the features that is left out in training"""
     share: float = 0.2
     """how many spans of 1 to 5 signs are masked: their lengths add up to this share of the text"""
-    noise: float = 0.03
+    noise: float = 0.1
     """share of the other signs that training shows as broken"""
     places: int = 1000
     """gaps of one sign that figures are measured on, at most; half as many longer ones, a fifth of unknown length"""
-    epochs: int = 30
+    epochs: int = 20
     """passes over the texts"""
     batch_size: int = 16
     """windows of 96 signs in a step"""
@@ -114,7 +114,7 @@ class TrainRestorer(Fit):
     """decoupled; never on biases and norms"""
     warmup_epochs: float = 1.0
     """epochs of linear warm-up before the cosine"""
-    ema: float = 0.995
+    ema: float = 0.998
     """decay of a moving average of the weights, which is then what is evaluated and kept; 0 is off"""
     keep: Literal["last", "best"] = "best"
     """weights to keep: of the last step, or of the evaluation at which validation texts were likeliest"""
