@@ -1,10 +1,12 @@
-"""Names of photographed cuneiform signs: the test tablets, and all tablets in five folds; from scratch beside pretrained.
+"""Names of photographed cuneiform signs: the test tablets, and all tablets in five folds; what beginning elsewhere brings.
 
-    python recipes/tablets/signs_cdp.py SIGNS_CDP.tar.gz OUT [--what test pretrained folds] [--epochs N] [--threads N]
+    python recipes/tablets/signs_cdp.py SIGNS_CDP.tar.gz OUT [--what test folds begun pretrained] [--boxes COCO.json IMAGES]
 
 SIGNS_CDP.tar.gz: crops of the Cuneiform Digital Palaeography Project with labels.csv (file, label, group = tablet, split,
-fold, period); 137 signs. The pictures' licence is unclear: they are for evaluation, and neither they nor weights trained on
-them are shipped. Minutes, memory and expected values stand in recipes/README.md.
+fold, period); 137 signs. `begun` and `folds` start from a network that named other photographs' boxes (--boxes: those of the
+splits train and extra), `test` from first weights, `pretrained` from an encoder that learned from the training crops without
+labels, beside first weights at the same few epochs. The pictures' licence is unclear: they are for evaluation, and neither
+they nor weights trained on them are shipped. Minutes, memory and expected values stand in recipes/README.md.
 """
 
 import argparse
@@ -16,19 +18,16 @@ import numpy as np
 from edubba.contrast import Pretrain, pretrain
 from edubba.core import images, stats, train
 from edubba.core.settings import Views
-from edubba.tablets import Naming, train_namer
+from edubba.tablets import Naming, naming, train_namer, training
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("source")
 parser.add_argument("out", type=Path)
-parser.add_argument(
-    "--what", nargs="+", default=["test", "pretrained", "folds"], choices=["test", "pretrained", "folds"]
-)
+parser.add_argument("--what", nargs="+", default=["test", "folds", "begun", "pretrained"])
+parser.add_argument("--boxes", nargs=2, default=None)
 parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-parser.add_argument("--epochs", type=int, default=120)
-parser.add_argument("--pretrain-epochs", type=int, default=60)
-parser.add_argument("--threads", type=int, default=0)
-parser.add_argument("--seed", type=int, default=0)
+for flag, value in (("epochs", 60), ("begin-epochs", 30), ("short-epochs", 20), ("threads", 0), ("seed", 0)):
+    parser.add_argument(f"--{flag}", type=int, default=value)
 asked = parser.parse_args()
 
 pictures = images.open(asked.source, size=64)
@@ -36,30 +35,44 @@ pictures = pictures.take(np.flatnonzero(pictures.label != ""))
 pictures = replace(pictures, x=train.of_channels(np.asarray(pictures.x), 1))  # signs are read in grey
 spec = Naming()
 spec = replace(spec, fit=replace(spec.fit, epochs=asked.epochs, threads=asked.threads, seed=asked.seed))
+short = replace(spec, fit=replace(spec.fit, epochs=asked.short_epochs))
 
 
 def show(results: list[stats.Result], title: str) -> None:
     for r in results:
         if r.split == "test":
-            print(
-                f"{title:12} {r.name:48} {r.value:.3f}",
-                "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}] over {r.n}",
-            )
+            interval = "" if r.low is None else f"[{r.low:.3f}, {r.high:.3f}] over {r.n}"
+            print(f"{title:12} {r.name:48} {r.value:.3f} {interval}", flush=True)
 
 
+begin = None
+if asked.boxes:
+    pages, _ = training.pages(*asked.boxes)
+    held = training.held_out(pages, share=0.13, seed=0)
+    crops = training.crops([page for page in pages if page.split != "test"], margin=spec.margin)
+    crops = replace(crops, split=np.where(np.isin(crops.group, list(held)), "validation", "train"))
+    learn = replace(spec, fit=replace(spec.fit, epochs=asked.begin_epochs))
+    begin = train_namer(crops, learn, out=asked.out / "begin").path
 if "test" in asked.what:
-    show(train_namer(pictures, spec, out=asked.out / "test").results, "scratch")
-if "pretrained" in asked.what:
-    views = Views("relief")
-    begin = Pretrain(
-        encoder="glyph", image_size=64, epochs=asked.pretrain_epochs, batch_size=256, views=views, threads=asked.threads
-    )
-    run = pretrain(pictures, begin, out=asked.out / "encoder")
-    show(train_namer(pictures, spec, out=asked.out / "pretrained", encoder=run.path).results, "pretrained")
+    show(train_namer(pictures, spec, out=asked.out / "test").results, "first weights")
+if "begun" in asked.what:
+    show(train_namer(pictures, spec, out=asked.out / "begun", encoder=begin).results, "begun")
 if "folds" in asked.what:
     fold = pictures.extra["fold"]
-    for k in asked.folds:
-        tablets = np.unique(pictures.group[fold == str((k + 1) % 5)])
-        looked = np.isin(pictures.group, tablets[::3])  # a third of the next fold's tablets: thresholds, never weights
+    for k in asked.folds:  # thresholds, never weights, come from a third of the next fold's tablets
+        looked = np.isin(pictures.group, np.unique(pictures.group[fold == str((k + 1) % 5)])[::3])
         split = np.where(fold == str(k), "test", np.where(looked, "validation", "train"))
-        show(train_namer(replace(pictures, split=split), spec, out=asked.out / f"fold-{k}").results, f"fold {k}")
+        run = train_namer(replace(pictures, split=split), spec, out=asked.out / f"fold-{k}", encoder=begin)
+        show(run.results, f"fold {k}")
+    said = naming.pooled([asked.out / f"fold-{k}" for k in asked.folds])
+    show(naming.measured(said, split="test", data=asked.source), "all folds")
+if "pretrained" in asked.what:
+    learn = Pretrain(encoder="glyph", image_size=64, epochs=asked.short_epochs, batch_size=256, threads=asked.threads)
+    learn = replace(learn, views=Views("relief"))
+    encoder = pretrain(pictures.take(pictures.split == "train"), learn, out=asked.out / "encoder").path
+    for name, start in (("short", None), ("pretrained", encoder)):
+        show(train_namer(pictures, short, out=asked.out / name, encoder=start).results, name)
+    a, b = (naming.pooled([asked.out / name]) for name in ("pretrained", "short"))
+    right = [(said["said"][:, 0] == said["true"]).astype(float) for said in (a, b)]
+    gain = stats.bootstrap(lambda x, y: float((x - y).mean()), tuple(right), group=a["group"], draws=1000)
+    print(f"pretrained minus first weights, top-1: {gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]")

@@ -10,7 +10,7 @@ from edubba.core import encoders, models
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
 from edubba.core.settings import Views
-from edubba.tablets import signs
+from edubba.tablets import naming, signs
 from edubba.tablets.spec import Naming
 
 NAMES = ("AŠ", "DIŠ", "U")
@@ -170,7 +170,7 @@ def test_a_namer_is_kept_and_found_again(model, tmp_path):
     np.testing.assert_allclose(p.sum(1), 1, atol=1e-5)
 
 
-def test_naming_begins_with_an_encoder_that_learned_without_labels(model, tmp_path):
+def test_naming_begins_with_an_encoder_or_another_namer(model, tmp_path):
     network = encoders.build("small", channels=3, size=32)
     encoder = encoders.Encoder(encoders.Normalise([0.5] * 3, [0.2] * 3), network)
     card = models.card(
@@ -184,5 +184,42 @@ def test_naming_begins_with_an_encoder_that_learned_without_labels(model, tmp_pa
     fitted = signs.fit(strokes(24), NAMES, [], replace(SMALL, fit=replace(SMALL.fit, epochs=1)), encoder=begun)
     assert signs.look(fitted, strokes(4), [], size=32).logits.shape == (4, 3)
     signs.save(tmp_path / "signs", namer_of(model), data={}, calibrated={})
-    with pytest.raises(UserError, match="is a classifier: naming begins with an encoder"):
-        signs.start(SMALL, tmp_path / "signs")
+    begun, _ = signs.start(SMALL, tmp_path / "signs")  # of a namer: its encoder
+    for ours, theirs in zip(begun.parameters(), model.encoder.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_folds_are_measured_as_one(tmp_path):
+    crops = strokes(60, period="late")
+    tablet = np.arange(60) // 10
+    crops = replace(crops, group=tablet.astype(str))
+    crops.label[tablet == 5] = "KI"  # a name that stands on one tablet alone, so that some fold has never seen it
+    quick = replace(SMALL, fit=replace(SMALL.fit, epochs=2))
+    runs = []
+    for fold in range(2):
+        split = np.where(tablet % 2 == fold, "test", np.where(tablet < 2, "validation", "train"))
+        runs.append(naming.train_namer(replace(crops, split=split), quick, out=tmp_path / f"fold-{fold}"))
+        kept = {r.name: r.value for r in runs[-1].results if r.split == "test"}
+        again = naming.measured(naming.pooled([runs[-1].path]), split="test", data="strokes")
+        assert kept == {r.name: r.value for r in again}
+    said = naming.pooled([run.path for run in runs])
+    assert sorted(said["file"].tolist()) == sorted(crops.file.tolist())
+    found = {r.name: r for r in naming.measured(said, split="test", data="strokes")}
+    unseen = said["seen"] == 0
+    assert unseen.sum() == 10
+    assert not (said["said"] == said["true"][:, None])[unseen].any()
+    assert found["signs/top-1"].value == pytest.approx((said["said"][:, 0] == said["true"]).mean())
+    assert found["signs/top-1"].n == 6
+    each = [(said["said"][:, 0] == name)[said["true"] == name].mean() for name in sorted(set(said["true"].tolist()))]
+    assert found["signs/macro top-1"].value == pytest.approx(np.mean(each))
+    assert found["signs/period/late/top-1"].value == found["signs/top-1"].value
+    assert found["signs/coverage when it may abstain"].value == pytest.approx(said["given"].mean())
+
+
+def test_crops_without_validation_are_refused(tmp_path):
+    with pytest.raises(UserError, match="with label and split: thresholds are chosen"):
+        naming.train_namer(strokes(12), SMALL, out=tmp_path / "run")
+    crops = strokes(12)
+    split = np.where(crops.label == "U", "validation", "train")
+    with pytest.raises(UserError, match="none of the names"):
+        naming.train_namer(replace(crops, split=split), SMALL, out=tmp_path / "run")

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edubba.tablets.evaluation import evaluate
     from edubba.tablets.formats import convert
+    from edubba.tablets.naming import train_namer
     from edubba.tablets.reading import read
     from edubba.tablets.restoring import restore, train_restorer
     from edubba.tablets.spec import Detecting, Naming, TrainReader, TrainRestorer
-    from edubba.tablets.training import train_namer, train_reader
+    from edubba.tablets.training import train_reader
 
 __all__ = [
     "Detecting", "Naming", "TrainReader", "TrainRestorer", "convert", "evaluate", "read", "restore", "train_namer",
@@ -18,7 +19,7 @@ __all__ = [
 
 PLACES = {
     "Detecting": "spec", "Naming": "spec", "TrainReader": "spec", "TrainRestorer": "spec", "convert": "formats",
-    "evaluate": "evaluation", "read": "reading", "restore": "restoring", "train_namer": "training",
+    "evaluate": "evaluation", "read": "reading", "restore": "restoring", "train_namer": "naming",
     "train_reader": "training", "train_restorer": "restoring",
 }  # fmt: skip
 

@@ -182,7 +182,7 @@ def _targets(j: Judged, reader: reading.Reader) -> np.ndarray:
 
 def _right(p: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
     """Whether the true name is among the k likeliest; never where it is unknown."""
-    return training.within(p, np.maximum(target, 0), k) & (target >= 0)
+    return scoring.within(p, np.maximum(target, 0), k) & (target >= 0)
 
 
 def _names(judged: Sequence[Judged], reader: reading.Reader) -> Rows:

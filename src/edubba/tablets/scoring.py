@@ -28,6 +28,12 @@ def iou(a: Float[np.ndarray, "m 4"], b: Float[np.ndarray, "n 4"]) -> Float[np.nd
     return inter / np.maximum(area_a[:, None] + area_b[None] - inter, 1e-9)
 
 
+def within(p: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
+    """Whether the true name is among the k likeliest."""
+    own = p[np.arange(len(p)), target]
+    return (p > own[:, None]).sum(axis=1) < k
+
+
 def match(
     found: Float[np.ndarray, "m 4"], scores: Float[np.ndarray, "m"], true: Float[np.ndarray, "n 4"], *, at: float = 0.5
 ) -> Int[np.ndarray, "m"]:

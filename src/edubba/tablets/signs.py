@@ -82,23 +82,32 @@ def prior(labels: Int[np.ndarray, "n"], classes: int) -> Float32[np.ndarray, "cl
     return np.log((count + 0.5) / (count + 0.5).sum()).astype(np.float32)
 
 
-def start(spec: Naming, pretrained: str | Path | None = None) -> tuple[encoders.Encoder, dict[str, Any]]:
-    """Where naming begins, and its architecture: `glyph` with first weights, or an encoder learned without labels.
+def start(spec: Naming, begin: str | Path | None = None) -> tuple[encoders.Encoder, dict[str, Any]]:
+    """Where naming begins, and its architecture: `glyph` with first weights, or an encoder that has learned already.
+
+    Parameters
+    ----------
+    begin
+        Run folder or bundle of an encoder that learned without labels (`edubba contrast pretrain`), or of a namer, whose
+        encoder is taken and whose names are not.
 
     Raises
     ------
     UserError
-        `pretrained` is no encoder: a run folder of `edubba contrast pretrain`, or a bundle.
+        Nothing of that kind is there.
     """
-    if pretrained is None:
+    if begin is None:
         architecture = {"name": "glyph", "arguments": {"channels": 1, "size": spec.size}}
         network = encoders.build("glyph", channels=1, size=spec.size, seed=spec.fit.seed)
         return encoders.Encoder(encoders.Normalise([0.5], [0.25]), network), architecture
-    path = Path(pretrained)
-    bundle = models.load(path / "model" if (path / "spec.toml").exists() else path)
-    if not isinstance(bundle.model, encoders.Encoder):
-        raise UserError(f"{path} is a {bundle.card['kind']}: naming begins with an encoder that learned without labels")
-    return bundle.model.train(), bundle.card["architecture"]
+    path = Path(begin)
+    if (path / "spec.toml").exists():
+        path = path / "model" / "signs" if (path / "model" / "signs").is_dir() else path / "model"
+    bundle = models.load(path)
+    encoder = bundle.model.encoder if isinstance(bundle.model, train.Classifier) else bundle.model
+    if not isinstance(encoder, encoders.Encoder):
+        raise UserError(f"{path} is a {bundle.card['kind']}: naming begins with an encoder or with another namer")
+    return encoder.train(), bundle.card["architecture"]
 
 
 def channels_of(encoder: nn.Module) -> int:
@@ -126,7 +135,7 @@ def fit(
     crops
         With labels among `names`; `extra["period"]` where it is known.
     encoder
-        A pretrained one, see `start`; None: `glyph` from scratch.
+        From `start`; None: `glyph` with first weights.
     """
     place = {name: i for i, name in enumerate(names)}
     labels = np.array([place[name] for name in labels_of(crops)])

@@ -1,8 +1,7 @@
 """Learning to read: a detector and a namer from photographs with boxes."""
 
 import hashlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,19 +10,17 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from edubba.core import calibration, runs, stats, streams, train
 from edubba.core import images as pictures
+from edubba.core import runs, stats, streams, train
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
 from edubba.core.runs import Run
-from edubba.tablets import detector, formats, photographs, scoring, signs
+from edubba.tablets import detector, formats, naming, photographs, scoring, signs
 from edubba.tablets.checking import Skipped, check
 from edubba.tablets.records import Tablet
-from edubba.tablets.spec import Naming, TrainedNamer, TrainedReader, TrainReader
+from edubba.tablets.spec import TrainedReader, TrainReader
 
 TEST = ("test",)
-FOUND = 0.5
-"""least overlap of a detection with the box that it finds"""
 
 
 @dataclass(frozen=True)
@@ -165,7 +162,7 @@ def train_reader(
     crops_from
         Labelled crops of signs besides (folder or tar with labels.csv), for naming alone.
     encoder
-        Run folder or bundle of an encoder that learned without labels, where naming begins; None: first weights.
+        Run folder or bundle where naming begins, see `signs.start`; None: first weights.
 
     Raises
     ------
@@ -244,157 +241,5 @@ def _namer(
             mine = crops(learned, margin=spec.naming.margin)
             everything = mine if crops_from is None else together(mine, more_crops(crops_from))
             validation = crops(looked, margin=spec.naming.margin)
-            fit_namer(child, spec.naming, everything, validation, out=run.path / "model" / "signs", encoder=encoder)
+            naming.fit(child, spec.naming, everything, validation, out=run.path / "model" / "signs", encoder=encoder)
     return child.results, child.document["choices"]
-
-
-def train_namer(
-    source: str | Path | Pictures, spec: Naming = Naming(), *, out: str | Path, encoder: str | Path | None = None
-) -> Run:
-    """Learn to name crops of signs alone, and measure it on those of the split `test`.
-
-    Parameters
-    ----------
-    source
-        Crops with labels, groups (tablets) and splits: folder or tar with labels.csv (file, label, group, split, perhaps
-        period), or `Pictures`.
-    out
-        Run folder; `model/signs` is what `signs.load` takes.
-    encoder
-        As in `train_reader`.
-
-    Raises
-    ------
-    UserError
-        No labels, or no validation split.
-    """
-    found = source if isinstance(source, Pictures) else pictures.open(source, size=64)
-    if found.label is None or found.split is None or not (found.split == "validation").any():
-        raise UserError(f"{found.source} needs a labels.csv with label and split: thresholds are chosen on validation")
-    found = found.take(found.label != "")
-    found = replace(found, extra={"period": found.extra.get("period", np.full(len(found), ""))})
-    assert found.split is not None
-    parts = {name: found.take(found.split == name) for name in ("train", "validation", "test")}
-    whole = TrainedNamer(
-        **{f.name: getattr(spec, f.name) for f in fields(spec)}, encoder=None if encoder is None else str(encoder)
-    )
-    digest = hashlib.sha256("".join([found.fingerprint, *found.split.tolist()]).encode()).hexdigest()
-    run = runs.open(out, whole, verb="tablets.signs", source=found.source, fingerprint=digest)
-    if run.done:
-        return run
-    with closing(run):
-        fit_namer(
-            run, spec, parts["train"], parts["validation"], out=run.path / "model" / "signs", encoder=encoder,
-            test=parts["test"],
-        )  # fmt: skip
-    return run
-
-
-def fit_namer(
-    run: Run, spec: Naming, learned: Pictures, validation: Pictures, *, out: Path, encoder: str | Path | None,
-    test: Pictures | None = None,
-) -> None:  # fmt: skip
-    """Train, choose on validation how far to believe it, keep the model with its examples, finish the run."""
-    names = sorted(set(signs.labels_of(learned)))
-    periods = sorted(set(learned.extra["period"].tolist()) - {""}) if spec.period else []
-    begun, architecture = signs.start(spec, encoder)
-    model = signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run)
-    place = {name: i for i, name in enumerate(names)}
-    share = signs.prior(np.array([place[name] for name in signs.labels_of(learned)]), len(names))
-    seen = validation.take(np.array([name in place for name in signs.labels_of(validation)]))
-    looked = signs.look(model, seen, periods, size=spec.size)
-    target = np.array([place[name] for name in signs.labels_of(seen)])
-    strength, temperature, threshold, tried = signs.calibrate(looked.logits, target, share)
-    namer = signs.Namer(
-        model, tuple(names), tuple(periods), spec.size, spec.margin, architecture, np.float32(strength) * share,
-        temperature, threshold,
-    )  # fmt: skip
-    if not run.writes:
-        return
-    before = signs.softmax(looked.logits + np.float32(strength) * share)
-    after = signs.probabilities(namer, looked.logits)
-    calibrated = {
-        "split": "validation", "ece_before": calibration.ece(before, target), "ece_after": calibration.ece(after, target),
-    }  # fmt: skip
-    results = measured(namer, validation, learned, split="validation", data=run.settings["source"])
-    if test is not None and len(test):
-        results += measured(namer, test, learned, split="test", data=run.settings["source"])
-        run.figures(**answers(namer, test))
-    h = signs.look(model, learned, periods, size=spec.size, looks=1).h
-    signs.save(out, replace(namer, bank=signs.examples(learned, h)), data={"n": len(learned)}, calibrated=calibrated)
-    choices = [
-        {"name": "strength of the names' shares", "value": strength, "metric": "mean of top-1 and top-1 over names",
-         "split": "validation", "candidates": [f"{s}: {v:.4f}" for s, v in tried]},
-        {"name": "least probability of a name", "value": threshold, "metric": "95 % precision", "split": "validation",
-         "candidates": "every probability given"},
-    ]  # fmt: skip
-    run.finish(results, choices=choices, warnings=[])
-
-
-def answers(namer: signs.Namer, crops: Pictures, *, k: int = 5) -> dict[str, np.ndarray]:
-    """What was said of every crop, so that several folds can be measured as one."""
-    p, _ = signs.name(namer, crops)
-    best = np.argsort(-p, axis=1, kind="stable")[:, :k]
-    return {
-        "file": crops.file.astype(str), "group": np.asarray(crops.group).astype(str), "period": crops.extra["period"].astype(str),
-        "true": np.array(signs.labels_of(crops)), "said": np.array(namer.names)[best],
-        "probability": np.take_along_axis(p, best, 1), "threshold": np.array(namer.threshold),
-    }  # fmt: skip
-
-
-def measured(
-    namer: signs.Namer, crops: Pictures, learned: Pictures, *, split: str, data: str, draws: int = 1000
-) -> list[stats.Result]:
-    """What a namer reaches on crops: over all, by period, and by how often a name was seen; a name never seen is wrong."""
-    began = time.perf_counter()
-    p, _ = signs.name(namer, crops)
-    place = {name: i for i, name in enumerate(namer.names)}
-    labels, group = np.array(signs.labels_of(crops)), np.asarray(crops.group)
-    target = np.array([place.get(name, -1) for name in labels.tolist()])
-    top = {k: within(p, np.maximum(target, 0), k) & (target >= 0) for k in (1, 5)}
-    confidence = p.max(axis=1)
-    often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
-    seen = np.array([often.get(name, 0) for name in labels])
-    seconds = time.perf_counter() - began
-
-    def result(name: str, statistic: Callable[..., Any], values: Any, rows: np.ndarray | None = None) -> stats.Result:
-        rows = np.arange(len(labels)) if rows is None else rows
-        values = tuple(v[rows] for v in values) if isinstance(values, tuple) else values[rows]
-        return stats.result(
-            f"signs/{name}", *stats.bootstrap(statistic, values, group=group[rows], draws=draws),
-            method="bootstrap over tablets", n=len(np.unique(group[rows])), unit="tablet", data=data, split=split,
-            seconds=seconds,
-        )  # fmt: skip
-
-    def macro(right: np.ndarray, name: np.ndarray) -> float:
-        return float(np.mean([right[name == k].mean() for k in np.unique(name)]))
-
-    def at_coverage(right: np.ndarray, sure: np.ndarray) -> float:
-        return float(right[np.argsort(-sure, kind="stable")[: round(0.8 * len(sure))]].mean())
-
-    right = top[1].astype(float)
-    sure = confidence >= namer.threshold
-    out = [
-        result("top-1", np.mean, right), result("top-5", np.mean, top[5].astype(float)),
-        result("macro top-1", macro, (right, labels)), result("macro top-5", macro, (top[5].astype(float), labels)),
-        result("ece", calibration.ece_equal_mass, (confidence, top[1])),
-        result("accuracy at coverage .8", at_coverage, (right, confidence)),
-        result("coverage when it may abstain", np.mean, sure.astype(float)),
-    ]  # fmt: skip
-    if sure.any():
-        out.append(result("precision when it may abstain", np.mean, right, np.flatnonzero(sure)))
-    period = crops.extra["period"]
-    for name in sorted(set(period.tolist()) - {""}):
-        out.append(result(f"period/{name}/top-1", np.mean, right, np.flatnonzero(period == name)))
-    for words, rows in (
-        ("100 or more", seen >= 100), ("20 to 99", (seen >= 20) & (seen < 100)), ("fewer than 20", seen < 20),
-    ):  # fmt: skip
-        if rows.any():
-            out.append(result(f"names seen {words} times/top-1", np.mean, right, np.flatnonzero(rows)))
-    return out
-
-
-def within(p: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
-    """Whether the true name is among the k likeliest."""
-    own = p[np.arange(len(p)), target]
-    return (p > own[:, None]).sum(axis=1) < k

@@ -1,0 +1,190 @@
+"""Learning to name crops of signs, and how well they are named."""
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edubba.core import calibration, runs, stats
+from edubba.core import images as pictures
+from edubba.core.errors import UserError
+from edubba.core.images import Pictures
+from edubba.core.runs import Run
+from edubba.tablets import signs
+from edubba.tablets.spec import Naming, TrainedNamer
+
+SAID = 5
+"""names that are kept of every answer"""
+BANDS = (("100 or more", 100, 10**9), ("20 to 99", 20, 100), ("fewer than 20", 0, 20))
+"""how often a name was seen in training: words, from, to"""
+
+
+def train_namer(
+    source: str | Path | Pictures, spec: Naming = Naming(), *, out: str | Path, encoder: str | Path | None = None
+) -> Run:
+    """Learn to name crops of signs alone, and measure it on those of the split `test`.
+
+    Parameters
+    ----------
+    source
+        Crops with labels, groups (tablets) and splits: folder or tar with labels.csv (file, label, group, split, perhaps
+        period), or `Pictures`.
+    out
+        Run folder; `model/signs` is what `signs.load` takes, `figures.npz` what was said of every test crop.
+    encoder
+        Where naming begins, see `signs.start`; None: first weights.
+
+    Raises
+    ------
+    UserError
+        No labels, or no validation split, or one that shares no name with training.
+    """
+    found = source if isinstance(source, Pictures) else pictures.open(source, size=64)
+    if found.label is None or found.split is None or not (found.split == "validation").any():
+        raise UserError(f"{found.source} needs a labels.csv with label and split: thresholds are chosen on validation")
+    found = found.take(found.label != "")
+    found = replace(found, extra={"period": found.extra.get("period", np.full(len(found), ""))})
+    assert found.split is not None
+    parts = {name: found.take(found.split == name) for name in ("train", "validation", "test")}
+    whole = TrainedNamer(
+        **{f.name: getattr(spec, f.name) for f in fields(spec)}, encoder=None if encoder is None else str(encoder)
+    )
+    digest = hashlib.sha256("".join([found.fingerprint, *found.split.tolist()]).encode()).hexdigest()
+    run = runs.open(out, whole, verb="tablets.signs", source=found.source, fingerprint=digest)
+    if run.done:
+        return run
+    with closing(run):
+        fit(
+            run, spec, parts["train"], parts["validation"], out=run.path / "model" / "signs", encoder=encoder,
+            test=parts["test"],
+        )  # fmt: skip
+    return run
+
+
+def fit(
+    run: Run, spec: Naming, learned: Pictures, validation: Pictures, *, out: Path, encoder: str | Path | None,
+    test: Pictures | None = None,
+) -> None:  # fmt: skip
+    """Train, choose on validation how far to believe it, keep the model with its examples, finish the run."""
+    names = sorted(set(signs.labels_of(learned)))
+    periods = sorted(set(learned.extra["period"].tolist()) - {""}) if spec.period else []
+    if not set(names) & set(signs.labels_of(validation)):
+        raise UserError(
+            f"{run.settings['source']}: none of the names to validate on is learned, so no threshold can be chosen; split otherwise"
+        )
+    begun, architecture = signs.start(spec, encoder)
+    model = signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run)
+    place = {name: i for i, name in enumerate(names)}
+    share = signs.prior(np.array([place[name] for name in signs.labels_of(learned)]), len(names))
+    seen = validation.take(np.array([name in place for name in signs.labels_of(validation)]))
+    looked = signs.look(model, seen, periods, size=spec.size)
+    target = np.array([place[name] for name in signs.labels_of(seen)])
+    strength, temperature, threshold, tried = signs.calibrate(looked.logits, target, share)
+    namer = signs.Namer(
+        model, tuple(names), tuple(periods), spec.size, spec.margin, architecture, np.float32(strength) * share,
+        temperature, threshold,
+    )  # fmt: skip
+    if not run.writes:
+        return
+    before = signs.softmax(looked.logits + np.float32(strength) * share)
+    after = signs.probabilities(namer, looked.logits)
+    calibrated = {
+        "split": "validation", "ece_before": calibration.ece(before, target), "ece_after": calibration.ece(after, target),
+    }  # fmt: skip
+    data = run.settings["source"]
+    results = measured(answers(namer, validation, learned), split="validation", data=data)
+    if test is not None and len(test):
+        said = answers(namer, test, learned)
+        results += measured(said, split="test", data=data)
+        run.figures(**said)
+    h = signs.look(model, learned, periods, size=spec.size, looks=1).h
+    signs.save(out, replace(namer, bank=signs.examples(learned, h)), data={"n": len(learned)}, calibrated=calibrated)
+    choices = [
+        {"name": "strength of the names' shares", "value": strength, "metric": "mean of top-1 and top-1 over names",
+         "split": "validation", "candidates": [f"{s}: {v:.4f}" for s, v in tried]},
+        {"name": "least probability of a name", "value": threshold, "metric": "95 % precision", "split": "validation",
+         "candidates": "every probability given"},
+    ]  # fmt: skip
+    run.finish(results, choices=choices, warnings=[])
+
+
+def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str, np.ndarray]:
+    """What is said of every crop.
+
+    Returns
+    -------
+    Arrays with a row for each crop: `file`, `group`, `period`, `true`; `said` and `probability` (n, 5), the likeliest
+    first, empty where there are fewer names; `given`, whether the first is sure enough to be given; `seen`, how often the true name was learned from.
+    """
+    p, _ = signs.name(namer, crops)
+    best = np.argsort(-p, axis=1, kind="stable")[:, :SAID]
+    often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
+    true = np.array(signs.labels_of(crops))
+    fewer = ((0, 0), (0, SAID - best.shape[1]))
+    return {
+        "file": crops.file.astype(str), "group": np.asarray(crops.group).astype(str),
+        "period": crops.extra["period"].astype(str), "true": true, "said": np.pad(np.array(namer.names)[best], fewer),
+        "probability": np.pad(np.take_along_axis(p, best, 1), fewer), "given": p.max(axis=1) >= namer.threshold,
+        "seen": np.array([often.get(name, 0) for name in true.tolist()]),
+    }  # fmt: skip
+
+
+def pooled(folders: Sequence[str | Path]) -> dict[str, np.ndarray]:
+    """What several runs of `train_namer` said of their test crops, as one: folds that together hold every tablet once."""
+    read = []
+    for folder in folders:
+        with np.load(Path(folder) / "figures.npz") as arrays:
+            read.append(dict(arrays))
+    return {key: np.concatenate([part[key] for part in read]) for key in read[0]}
+
+
+def measured(said: dict[str, np.ndarray], *, split: str, data: str, draws: int = 1000) -> list[stats.Result]:
+    """What `answers` are worth: over all, by period, by how often a name was seen; a name never seen is wrong.
+
+    Intervals: bootstrap over tablets.
+    """
+    began = time.perf_counter()
+    group, true, period = said["group"], said["true"], said["period"]
+    hit = said["said"] == true[:, None]
+    top = {1: hit[:, 0], 5: hit.any(axis=1)}
+    sure = said["probability"][:, 0]
+
+    def result(name: str, statistic: Callable[..., Any], values: Any, rows: np.ndarray | None = None) -> stats.Result:
+        rows = np.arange(len(true)) if rows is None else rows
+        values = tuple(v[rows] for v in values) if isinstance(values, tuple) else values[rows]
+        return stats.result(
+            f"signs/{name}", *stats.bootstrap(statistic, values, group=group[rows], draws=draws),
+            method="bootstrap over tablets", n=len(np.unique(group[rows])), unit="tablet", data=data, split=split,
+            seconds=time.perf_counter() - began,
+        )  # fmt: skip
+
+    def macro(right: np.ndarray, name: np.ndarray) -> float:
+        return float(np.mean([right[name == k].mean() for k in np.unique(name)]))
+
+    def at_coverage(right: np.ndarray, confidence: np.ndarray) -> float:
+        return float(right[np.argsort(-confidence, kind="stable")[: round(0.8 * len(confidence))]].mean())
+
+    out = [
+        result("top-1", np.mean, top[1].astype(float)), result("top-5", np.mean, top[5].astype(float)),
+        result("macro top-1", macro, (top[1].astype(float), true)),
+        result("macro top-5", macro, (top[5].astype(float), true)),
+        result("ece", calibration.ece_equal_mass, (sure, top[1])),
+        result("accuracy at coverage .8", at_coverage, (top[1].astype(float), sure)),
+        result("coverage when it may abstain", np.mean, said["given"].astype(float)),
+    ]  # fmt: skip
+    if said["given"].any():
+        out.append(
+            result("precision when it may abstain", np.mean, top[1].astype(float), np.flatnonzero(said["given"]))
+        )
+    for name in sorted(set(period.tolist()) - {""}):
+        out.append(result(f"period/{name}/top-1", np.mean, top[1].astype(float), np.flatnonzero(period == name)))
+    for words, low, high in BANDS:
+        rows = np.flatnonzero((said["seen"] >= low) & (said["seen"] < high))
+        if len(rows):
+            out.append(result(f"names seen {words} times/top-1", np.mean, top[1].astype(float), rows))
+    return out
