@@ -167,3 +167,18 @@ def test_the_threshold_is_the_best_that_was_tried(trained):
     threshold, tried = detector.choose_threshold(seen)
     assert dict(tried)[threshold] == max(f1 for _, f1 in tried)
     assert len(tried) == 13
+
+
+def test_looks_at_several_sizes_are_averaged():
+    one = detector.Detections(
+        np.array([[0, 0, 40, 40], [100, 0, 140, 40]], np.float32), np.array([0.9, 0.4], np.float32)
+    )
+    two = detector.Detections(np.array([[4, 0, 44, 40]], np.float32), np.array([0.3], np.float32))
+    found = detector.merged([one, two], overlap=0.45)
+    np.testing.assert_allclose(found.scores, [0.6, 0.2], atol=1e-6)
+    np.testing.assert_allclose(found.boxes, [[1, 0, 41, 40], [100, 0, 140, 40]], atol=1e-5)
+    none = detector.Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+    assert len(detector.merged([none, none], overlap=0.45).boxes) == 0
+    alone = detector.merged([one], overlap=0.45)
+    np.testing.assert_array_equal(alone.boxes, one.boxes)
+    np.testing.assert_allclose(alone.scores, one.scores)

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from edubba.core import encoders, models, resample, streams, train
 from edubba.core.errors import UserError
 from edubba.core.runs import Run
+from edubba.tablets import scoring
 from edubba.tablets.spec import Detecting
 
 STRIDE = 8
@@ -37,6 +38,10 @@ FEW = 12
 """signs at which their median height counts half"""
 WINDOW = 768
 """side of the middle that is looked at for that, pixels after resizing"""
+LOOKS = (1.0, 1.15, 1.3)
+"""sizes at which a photograph is looked at, as shares of the size at which the network works"""
+SAME = 0.55
+"""least overlap of two boxes that different looks have of one sign"""
 BLACK = 16
 """a pixel darker than this is background, which never holds a sign"""
 
@@ -281,8 +286,6 @@ def fit(
         return loss(net(items[0].contiguous(memory_format=torch.channels_last)), *items[1:])
 
     def evaluate(net: nn.Module, step: int) -> dict:
-        from edubba.tablets import scoring
-
         found = [(detect_scaled(net, f.grey), f) for f in validation]
         return {"score": scoring.average_precision_inside(found)}
 
@@ -324,12 +327,25 @@ def detect_scaled(
     overlap: float = 0.45,
     tile: int = 1024,
     margin: int = MARGIN,
+    looks: Sequence[float] = LOOKS,
 ) -> Detections:
-    """Signs in a photograph in which they are about 42 pixels high."""
+    """Signs in a photograph in which they are about 42 pixels high, from what is seen of it at several sizes."""
     was = model.training
     model.eval()
-    out = heat_map(model, grey, tile=tile, margin=margin)
+    found = []
+    for look in looks:
+        seen = resized(grey, look)
+        back = np.array([grey.shape[1] / seen.shape[1], grey.shape[0] / seen.shape[0]] * 2, np.float32)
+        one = _peaks(heat_map(model, seen, tile=tile, margin=margin), threshold)
+        boxes = np.clip(one.boxes * back, 0, np.array([grey.shape[1], grey.shape[0]] * 2, np.float32))
+        found.append(Detections(boxes, one.scores))
     model.train(was)
+    made = merged(found, overlap=overlap)
+    kept = made.scores >= threshold
+    return Detections(made.boxes[kept], made.scores[kept])
+
+
+def _peaks(out: Float32[np.ndarray, "5 a b"], threshold: float) -> Detections:
     score = 1 / (1 + np.exp(-out[0]))
     around = F.max_pool2d(torch.from_numpy(score)[None, None], 3, 1, 1)[0, 0].numpy()
     row, column = np.nonzero((score == around) & (score >= threshold))
@@ -337,9 +353,25 @@ def detect_scaled(
     cx, cy = (column + 0.5 + dx) * STRIDE, (row + 0.5 + dy) * STRIDE
     w, h = np.exp(np.clip(w, -2, 5)) * STRIDE, np.exp(np.clip(h, -2, 5)) * STRIDE
     boxes = np.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], axis=1)
-    boxes = np.clip(boxes, 0, [grey.shape[1], grey.shape[0]] * 2).astype(np.float32)
-    kept = suppress(boxes, score[row, column], overlap=overlap)
-    return Detections(boxes[kept], score[row, column][kept].astype(np.float32))
+    return Detections(boxes.astype(np.float32), score[row, column].astype(np.float32))
+
+
+def merged(looks: Sequence[Detections], *, overlap: float) -> Detections:
+    """What several looks at one photograph agree on: boxes are means weighted by score, and a look without one counts 0."""
+    boxes = np.concatenate([look.boxes for look in looks])
+    kept = boxes[suppress(boxes, np.concatenate([look.scores for look in looks]), overlap=overlap)]
+    total, weight = np.zeros((len(kept), 4)), np.zeros(len(kept))
+    for look in looks:
+        if not len(look.boxes):
+            continue
+        score = np.where(scoring.iou(kept, look.boxes) >= SAME, look.scores, 0.0)
+        best = score.argmax(axis=1)
+        own = score[np.arange(len(kept)), best]
+        total += own[:, None] * look.boxes[best]
+        weight += own
+    order = np.argsort(-weight, kind="stable")
+    mean = (total / np.maximum(weight, 1e-9)[:, None])[order]
+    return Detections(mean.astype(np.float32), (weight[order] / len(looks)).astype(np.float32))
 
 
 def suppress(
@@ -399,7 +431,7 @@ def estimate(model: nn.Module, grey: UInt8[np.ndarray, "h w"]) -> float:
         h, w = (min(n, round(WINDOW / scale)) for n in grey.shape)
         top, left = (grey.shape[0] - h) // 2, (grey.shape[1] - w) // 2
         piece = resized(grey[top : top + h, left : left + w], scale)
-        found = detect_scaled(model, piece, threshold=0.3, tile=WINDOW + 32, margin=64)
+        found = detect_scaled(model, piece, threshold=0.3, tile=WINDOW + 32, margin=64, looks=(1.0,))
         if len(found.scores) == 0:
             continue
         high = float(np.median(found.boxes[:, 3] - found.boxes[:, 1]))
@@ -413,8 +445,6 @@ def estimate(model: nn.Module, grey: UInt8[np.ndarray, "h w"]) -> float:
 
 def choose_threshold(seen: Sequence[tuple[Detections, Faces]]) -> tuple[float, list[tuple[float, float]]]:
     """The least score at which detections count, by F1 of boxes inside the annotated regions; every one tried."""
-    from edubba.tablets import scoring
-
     tried = []
     for threshold in np.round(np.arange(0.1, 0.71, 0.05), 2):
         hits = given = true = 0
