@@ -154,3 +154,24 @@ def test_the_neo_assyrian_texts_have_the_counts_of_their_description():
     assert sum(text.photographed for text in texts) == 32
     parts = corpus.split(texts, seed=0)
     assert not {t.id for t in parts["train"]} & {t.id for t in texts if t.photographed}
+
+
+def test_numbers_for_tablets_and_missing_signs(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    made = {"tablet": [1, 1, 2], "line": [0, 0, 0], "pos": [0, 1, 0], "mzl": [839, None, 110], "status": [1, 1, 1]}
+    parquet.write_table(pyarrow.table(made | {"photo_split": ["none", "none", "test"]}), tmp_path / "signs.parquet")
+    first, second = corpus.read(tmp_path / "signs.parquet", names=NAMES)
+    assert first.lines[0].tokens == ("A", UNREAD)
+    assert (first.photographed, second.photographed) == (False, True)
+
+
+def test_a_table_in_another_encoding_or_with_a_word_for_a_place_is_refused(tmp_path):
+    (tmp_path / "signs.csv").write_bytes("tablet,line,pos,mzl,status\nP1,0,0,ŠU,1\n".encode("utf-16"))
+    with pytest.raises(UserError, match="is not UTF-8"):
+        corpus.read(tmp_path / "signs.csv", names=NAMES)
+    with pytest.raises(UserError, match="and pos a number"):
+        corpus.read(
+            table(tmp_path, [("P1", "0", "first", "839", "1")], ("tablet", "line", "pos", "mzl", "status")), names=NAMES
+        )

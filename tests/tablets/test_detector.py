@@ -182,3 +182,26 @@ def test_looks_at_several_sizes_are_averaged():
     alone = detector.merged([one], overlap=0.45)
     np.testing.assert_array_equal(alone.boxes, one.boxes)
     np.testing.assert_allclose(alone.scores, one.scores)
+
+
+def test_a_sign_that_is_doubtful_in_one_look_is_found_where_the_looks_agree(monkeypatch):
+    peaks = iter((0.6, 0.5, 0.35))
+
+    def seen(model, grey, **_):
+        h, w = -(-grey.shape[0] // 32) * 4, -(-grey.shape[1] // 32) * 4
+        out = np.full((5, h, w), -20, np.float32)
+        out[1:] = 0
+        peak = next(peaks)
+        row, column = grey.shape[0] // 16, grey.shape[1] // 16
+        out[0, row, column] = np.log(peak / (1 - peak))
+        out[3:, row, column] = np.log(grey.shape[0] / 160 * 5)
+        return out
+
+    monkeypatch.setattr(detector, "heat_map", seen)
+    found = detector.detect_scaled(torch.nn.Identity(), np.zeros((160, 160), np.uint8), threshold=0.45)
+    np.testing.assert_allclose(found.scores, [(0.6 + 0.5 + 0.35) / 3], atol=1e-5)
+
+
+def test_a_photograph_is_not_enlarged_without_bound():
+    with pytest.raises(UserError, match="are too small to be read"):
+        detector.detect(torch.nn.Identity(), np.zeros((9, 9, 1), np.uint8), sign_height=1.0)

@@ -14,7 +14,7 @@ from lxml import etree
 from PIL import Image
 
 from edubba.core.errors import UserError
-from edubba.tablets import checking, formats, records, signlist
+from edubba.tablets import checking, formats, records, signlist, training
 from edubba.tablets.formats import coco, compvis, cuneiform, deepscribe, drawn, ebl, page
 from edubba.tablets.records import Box, Candidate, Line, Photograph, Sign, Step, Surface, Tablet
 
@@ -1206,3 +1206,28 @@ def test_real_annotations_survive_every_format_that_has_boxes(real, tmp_path):
             after = Counter((sign.name, *(round(v) for v in sign.box)) for sign in again[tablet.id].signs)
             lost = sum((before - after).values())
             assert lost <= (0 if name != "compvis" else 0.02 * len(tablet.signs)), name
+
+
+@pytest.mark.parametrize(
+    ("file", "tablet"), [("gt_K.1-0", "K.1"), ("gt_K.1-12", "K.1"), ("gt_K.1", "K.1"), ("gt_BM.1-a", "BM.1-a")]
+)
+def test_faces_of_one_tablet_stay_together(tmp_path, file, tablet):
+    [found] = ebl.read(only(tmp_path / f"{file}.txt", "1,2,3,4,KI\n"))
+    page = training.Page(found, np.zeros((9, 9), np.uint8), np.zeros((0, 4)), (), np.zeros((0, 4)), "")
+    assert page.group == tablet
+    assert found.id == file.removeprefix("gt_")
+
+
+def test_a_photograph_with_a_blank_in_its_name_gives_a_valid_heading(tmp_path):
+    line = Line(label="1", signs=(Sign(name="KI", reading="ki"),))
+    tablet = Tablet(id="IMG 0001 (2)", name="a letter", surfaces=(Surface(lines=(line,)),))
+    [again] = formats.read(formats.write([tablet], tmp_path / "a.atf"))
+    assert (again.id, again.name) == ("IMG_0001_(2)", "a letter")
+
+
+@pytest.mark.parametrize("to", ["coco", "atf"])
+def test_a_folder_is_no_file_to_convert_to(tmp_path, to):
+    (tmp_path / "out").mkdir()
+    only(tmp_path / "gt_a.txt", "1,2,3,4,KI\n")
+    with pytest.raises(UserError, match="is a folder: name the file to write"):
+        formats.convert(tmp_path / "gt_a.txt", tmp_path / "out", to_format=to)

@@ -406,3 +406,26 @@ def test_lengths_follow_the_prior_and_the_evidence():
     assert np.exp(filling.lengths(replace(weights, evidence=0.0), found)) == pytest.approx([6 / 7, 1 / 7])
     assert filling.choose_evidence([found] * 5, [2] * 5, weights).evidence == 1.2
     assert filling.choose_evidence([found] * 5, [1] * 5, weights).evidence == 0.0
+
+
+def test_of_a_name_that_texts_never_have_context_only_says_that_it_is_rare():
+    ink = np.log(np.array([[0.2, 0.2, 0.6]]))
+    context = np.array([[np.log(0.9), np.log(0.1), np.nan]])
+    p = np.exp(fusing.joined(ink, context, np.zeros(3), 1.0, 1.0, 0.0))
+    assert p[0, 2] / (p[0, 0] + p[0, 1]) == pytest.approx(1.5 * np.exp(-fusing.RARE))
+    assert p[0, 0] / p[0, 1] == pytest.approx(9)
+    np.testing.assert_allclose(np.exp(fusing.joined(ink, context * np.nan, np.zeros(3), 1.0, 1.0, 0.0)), np.exp(ink))
+
+
+def test_texts_given_as_records_have_nothing_to_do_with_a_folder_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.atf").write_text("&P1 = a\n1. a-na szar3-ri\n")
+    run = restoring.train_restorer(invented(20), replace(SPEC, epochs=1), out=tmp_path / "run", tasks=TASKS[:1])
+    assert not (run.path / "readings.json.gz").exists()
+
+
+def test_where_nothing_is_intact_nothing_is_watched(trained):
+    _, model = trained
+    none = restoring.Gaps([], [], [])
+    assert restoring._watch(model.masked, none, bf16=False) == {"score": 0.0}

@@ -151,3 +151,9 @@ def test_golden_values_of_the_test_photographs():
     assert (
         scoring.average_precision([picture(h, np.full(len(h), 0.9), b) for h, b in zip(half, true, strict=True)]) < 0.06
     )
+
+
+def test_of_equal_probabilities_the_first_counts_as_likelier():
+    p = np.array([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]])
+    assert scoring.within(p, np.array([3, 3]), 2).tolist() == [False, False]
+    assert scoring.within(p, np.array([1, 1]), 2).tolist() == [True, True]

@@ -223,3 +223,12 @@ def test_crops_without_validation_are_refused(tmp_path):
     split = np.where(crops.label == "U", "validation", "train")
     with pytest.raises(UserError, match="none of the names"):
         naming.train_namer(replace(crops, split=split), SMALL, out=tmp_path / "run")
+
+
+def test_a_name_never_learned_counts_against_the_threshold():
+    logits = np.repeat(np.eye(3, dtype=np.float32) * 4, 20, axis=0)
+    labels = np.repeat(np.arange(3), 20)
+    share = np.zeros(3, np.float32)
+    assert signs.calibrate(logits, labels, share)[1] == signs.COLDEST  # all right: no temperature is low enough
+    assert signs.calibrate(logits, labels, share)[2] <= 1
+    assert signs.calibrate(logits, np.where(np.arange(60) % 4, labels, -1), share)[2] > 1

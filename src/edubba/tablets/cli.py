@@ -165,12 +165,13 @@ def restore(
 
         show([asdict(f) for f in found], json=True)
         return 0
+    several = len({f.gap for f in found}) > 1
     rows = [
-        {
-            "rank": i + 1, "filling": f.text, "probability": f.probability,
+        ({"gap": f.gap + 1} if several else {}) | {
+            "rank": 1 + [g for g in found if g.gap == f.gap].index(f), "filling": f.text, "probability": f.probability,
             "attested": "; ".join(f"{p.text} {p.line}: {p.words}" for p in f.parallels[:2]),
         }
-        for i, f in enumerate(found)
+        for f in found
     ]  # fmt: skip
     show(rows, json=False, empty="the model knows nothing that fits")
     return 0
@@ -202,7 +203,7 @@ def evaluate(
     from edubba.tablets import evaluation
 
     document = evaluation.evaluate(reader, annotations, images=images, restorer=restorer, split=split)
-    show_results(document, json=json)
+    show_results(document | ({} if json else {"skipped": 0}), json=json)
     return 3 if document["skipped"] else 0
 
 

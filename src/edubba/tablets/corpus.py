@@ -201,9 +201,15 @@ def read_table(path: str | Path) -> dict[str, np.ndarray]:
             table = pyarrow.parquet.read_table(path)
         except (pyarrow.ArrowInvalid, OSError) as error:
             raise UserError(f"{path} is not a parquet file ({error})") from None
-        return {name: np.asarray(table[name].to_pylist()) for name in table.column_names}
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+        return {
+            name: np.asarray(["" if value is None else value for value in table[name].to_pylist()])
+            for name in table.column_names
+        }
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
     if not rows:
         raise UserError(f"{path} holds no rows")
     return {name: np.array([row[name] or "" for row in rows]) for name in rows[0]}
@@ -218,16 +224,16 @@ def from_table(table: dict[str, np.ndarray], *, names: dict[str, str] | None = N
         raise UserError(f"{what} lacks the column {missing[0]!r}: a sign table has {', '.join(COLUMNS)}")
     names = mzl_names() if names is None else names
     try:
-        status, mzl = table["status"].astype(int), table["mzl"].astype(str)
+        status, mzl, place = table["status"].astype(int), table["mzl"].astype(str), table["pos"].astype(int)
     except ValueError as error:
-        raise UserError(f"{what}: status must be 0, 1 or 2 ({error})") from None
+        raise UserError(f"{what}: status must be 0, 1 or 2, and pos a number ({error})") from None
     blank = np.full(len(mzl), "")
     view, face = (table[name].astype(str) if name in table else blank for name in ("view", "segm_idx"))
-    photographed = set(table["tablet"][table["photo_split"].astype(str) == "test"].tolist()) if "photo_split" in table else set()  # fmt: skip
+    photographed = set(table["tablet"].astype(str)[table["photo_split"].astype(str) == "test"].tolist()) if "photo_split" in table else set()  # fmt: skip
     lines: dict[str, dict[tuple[str, str, str], list[tuple[int, str, bool]]]] = defaultdict(lambda: defaultdict(list))
     rows = zip(
         table["tablet"].astype(str).tolist(), face.tolist(), view.tolist(), table["line"].astype(str).tolist(),
-        table["pos"].astype(int).tolist(), mzl.tolist(), status.tolist(), strict=True,
+        place.tolist(), mzl.tolist(), status.tolist(), strict=True,
     )  # fmt: skip
     for tablet, segment, side, line, pos, number, state in rows:
         token = BREAK if state == 0 else UNREAD if number in ("0", "") else names.get(number, f"MZL{number}")

@@ -42,6 +42,10 @@ LOOKS = (1.0, 1.15, 1.3)
 """sizes at which a photograph is looked at, as shares of the size at which the network works"""
 SAME = 0.55
 """least overlap of two boxes that different looks have of one sign"""
+FAINT = 0.02
+"""least score at which a look counts"""
+LARGEST = 4.0
+"""by which a photograph is enlarged at most"""
 BLACK = 16
 """a pixel darker than this is background, which never holds a sign"""
 
@@ -271,7 +275,7 @@ def giou(a: Float[Tensor, "n 4 *s"], b: Float[Tensor, "n 4 *s"]) -> Float[Tensor
 def fit(
     faces: Sequence[Faces], spec: Detecting, *, validation: Sequence[Faces] = (), run: Run | None = None
 ) -> Detector:
-    """Train a detector on photographs. Half of the crops come from photographs in proportion to their boxes' square root."""
+    """Train a detector on photographs; a crop comes from one in proportion to the square root of the number of its boxes."""
     share = np.sqrt([max(1, len(f.boxes)) for f in faces])
     upper = np.cumsum(share / share.sum())
     plan = train.Plan(n=spec.steps * spec.fit.batch_size, batch_size=spec.fit.batch_size, epochs=1, seed=spec.fit.seed)
@@ -336,7 +340,8 @@ def detect_scaled(
     for look in looks:
         seen = resized(grey, look)
         back = np.array([grey.shape[1] / seen.shape[1], grey.shape[0] / seen.shape[0]] * 2, np.float32)
-        one = _peaks(heat_map(model, seen, tile=tile, margin=margin), threshold)
+        # what is doubtful in one look may be sure in all
+        one = _peaks(heat_map(model, seen, tile=tile, margin=margin), min(threshold, FAINT))
         boxes = np.clip(one.boxes * back, 0, np.array([grey.shape[1], grey.shape[0]] * 2, np.float32))
         found.append(Detections(boxes, one.scores))
     model.train(was)
@@ -404,6 +409,10 @@ def detect(
     grey = train.of_channels(photograph[None], 1)[0, ..., 0]
     if sign_height < 0:
         raise UserError(f"--sign-height {sign_height:g}: it must be above 0, or 0 to let it be found")
+    if sign_height and HEIGHT / sign_height > LARGEST:
+        raise UserError(
+            f"--sign-height {sign_height:g}: signs below {HEIGHT / LARGEST:g} pixels are too small to be read"
+        )
     scale = HEIGHT / sign_height if sign_height else estimate(model, grey)
     smaller = resized(grey, scale)
     found = detect_scaled(model, smaller, threshold=threshold)
@@ -450,8 +459,9 @@ def choose_threshold(seen: Sequence[tuple[Detections, Faces]]) -> tuple[float, l
         hits = given = true = 0
         for found, face in seen:
             kept = (found.scores >= threshold) & scoring.inside(found.boxes, face.regions)
-            hits += int((scoring.match(found.boxes[kept], found.scores[kept], face.boxes) >= 0).sum())
-            given, true = given + int(kept.sum()), true + len(face.boxes)
+            boxes = face.boxes[scoring.inside(face.boxes, face.regions)]
+            hits += int((scoring.match(found.boxes[kept], found.scores[kept], boxes) >= 0).sum())
+            given, true = given + int(kept.sum()), true + len(boxes)
         tried.append((float(threshold), 2 * hits / max(1, given + true)))
     return max(tried, key=lambda pair: pair[1])[0], tried
 

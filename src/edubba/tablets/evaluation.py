@@ -48,7 +48,7 @@ def evaluate(
     reader: reading.Reader | str | Path, annotations: str | Path, *, images: str | Path, restorer: Any = None,
     split: str = "test", format: str | None = None, draws: int = 300,
 ) -> dict[str, Any]:  # fmt: skip
-    """The whole protocol: a document of results as in results.json, with the number of photographs left out.
+    """The whole protocol: a document of results as in results.json; its warnings say what was left out of which photograph.
 
     Raises
     ------
@@ -64,6 +64,8 @@ def evaluate(
         restorer = restoring.load(restorer)
     made, skipped = training.pages(annotations, images, format=format)
     made = [page for page in made if not split or page.split == split]
+    if not made and skipped:
+        raise UserError(f"{annotations} leaves no photograph to measure on{training.why(skipped)}")
     if not made:
         raise UserError(
             f"{annotations} has no photograph of the split {split!r}: name another with --split, '' for all"
@@ -93,13 +95,13 @@ def evaluate(
             )
         )  # fmt: skip
     return {
-        "format": RESULTS, "results": [r.to_dict() for r in results], "choices": [], "warnings": [],
-        "skipped": len(skipped),
+        "format": RESULTS, "results": [r.to_dict() for r in results], "choices": [],
+        "warnings": [f"{s.file}: {s.detail}" for s in skipped], "skipped": len({s.file for s in skipped}),
     }  # fmt: skip
 
 
 def judge(reader: reading.Reader, page: Page, restorer: Any) -> Judged:
-    """Read a page as a stranger's photograph, and its true boxes besides."""
+    """Read a page as a stranger's photograph, of which the period may be known, and its true boxes besides."""
     began = time.perf_counter()
     pixels = page.grey[..., None]
     found, _ = detector.detect(reader.finds, pixels, threshold=LEAST)
@@ -129,6 +131,8 @@ Rows = list[tuple[str, Callable[[Sequence[Judged]], float]]]
 
 def _detection(judged: Sequence[Judged], reader: reading.Reader) -> Rows:
     place = {name: i for i, name in enumerate(reader.namer.names)}
+    for name in sorted({name for j in judged for name in j.page.names} - {""}):
+        place.setdefault(name, len(place))  # never found, as the reader does not know it
     boxes: dict[int, scoring.Picture] = {}
     named: dict[int, scoring.Picture] = {}
     for j in judged:
@@ -136,8 +140,7 @@ def _detection(judged: Sequence[Judged], reader: reading.Reader) -> Rows:
         boxes[id(j)] = scoring.Picture(j.found, j.scores, zeros, j.page.boxes, np.zeros(n, int))
         best = np.argsort(-j.p, axis=1, kind="stable")[:, :LABELS]
         score = (j.scores[:, None] * np.take_along_axis(j.p, best, 1)).ravel()
-        unknown = len(place)
-        true = np.array([place.get(name, unknown + i) for i, name in enumerate(j.page.names)])
+        true = np.array([place.get(name, len(place)) for name in j.page.names])
         named[id(j)] = scoring.Picture(np.repeat(j.found, LABELS, axis=0), score, best.ravel(), j.page.boxes, true)
     true = np.concatenate([named[id(j)].true_labels for j in judged])
     labels, counts = np.unique(true[true < len(place)], return_counts=True)
@@ -200,15 +203,15 @@ def _names(judged: Sequence[Judged], reader: reading.Reader) -> Rows:
     def macro(some: Sequence[Judged]) -> float:
         p, t, names = gathered(some)
         right = _right(p, t, 1)
-        return float(np.mean([right[names == name].mean() for name in np.unique(names)]))
+        return float(np.mean([right[names == name].mean() for name in np.unique(names)])) if len(t) else float("nan")
 
     def ece(some: Sequence[Judged]) -> float:
         p, t, _ = gathered(some)
-        return calibration.ece_equal_mass(p.max(1), _right(p, t, 1))
+        return calibration.ece_equal_mass(p.max(1), _right(p, t, 1)) if len(t) else float("nan")
 
     def covered(some: Sequence[Judged]) -> float:
         p, _, _ = gathered(some)
-        return float((p.max(1) >= reader.namer.threshold).mean())
+        return float((p.max(1) >= reader.namer.threshold).mean()) if len(p) else float("nan")
 
     def precise(some: Sequence[Judged]) -> float:
         p, t, _ = gathered(some)
@@ -224,7 +227,7 @@ def _names(judged: Sequence[Judged], reader: reading.Reader) -> Rows:
 
 def drawn(page: Page) -> list[tuple[list[int], list[np.ndarray]]]:
     """For each region with drawn lines: the boxes in it, and the lines as lists of places among these."""
-    number = {id(sign): i for i, sign in enumerate(s for s in page.tablet.signs if s.box is not None and s.ink)}
+    number = {id(sign): i for i, sign in enumerate(training.written(page.tablet))}
     out = []
     for surface in page.tablet.surfaces:
         text = [line for line in surface.lines if line.kind == "text" and line.path]
@@ -232,6 +235,8 @@ def drawn(page: Page) -> list[tuple[list[int], list[np.ndarray]]]:
             continue
         members = [[number[id(sign)] for sign in line.signs if id(sign) in number] for line in text]
         order = [i for line in members for i in line]
+        if not order:
+            continue
         place = {i: k for k, i in enumerate(order)}
         out.append((order, [np.array([place[i] for i in line], int) for line in members if line]))
     return out
@@ -250,19 +255,26 @@ def _order(judged: Sequence[Judged]) -> Rows:
             found = lines.find(j.found[mine], scores=j.scores[mine]).lines
             place = {t: k for k, t in enumerate(order)}
             match = np.array([place.get(int(t), -1) for t in j.taken[mine]], int)
-            detected[id(j)].append(lines.scores(truth, found, match=match))
+            enough = (match >= 0).sum() > 1  # a face on which nothing was found has no order that could be right
+            detected[id(j)].append(lines.scores(truth, found, match=match) if enough else None)
 
     def mean(of: dict[int, list], what: str) -> Callable[[Sequence[Judged]], float]:
         def statistic(some: Sequence[Judged]) -> float:
-            values = [getattr(score, what) for j in some for score in of[id(j)]]
+            values = [getattr(score, what) for j in some for score in of[id(j)] if score is not None]
             return float(np.mean(values)) if values else float("nan")
 
         return statistic
 
+    def ordered(some: Sequence[Judged]) -> float:
+        return _share([np.array([score is not None for score in detected[id(j)]], bool) for j in some])
+
     return [
-        (f"lines, {what} boxes/{label}", mean(of, name))
-        for what, of in (("true", true), ("detected", detected))
-        for name, label in (("f1", "pair F1"), ("neighbours", "neighbour F1"), ("tau", "Kendall tau"))
+        *(
+            (f"lines, {what} boxes/{label}", mean(of, name))
+            for what, of in (("true", true), ("detected", detected))
+            for name, label in (("f1", "pair F1"), ("neighbours", "neighbour F1"), ("tau", "Kendall tau"))
+        ),
+        ("lines, detected boxes/faces with two signs found", ordered),
     ]  # fmt: skip
 
 
@@ -305,14 +317,16 @@ def _edits(j: Judged, reader: reading.Reader) -> dict[str, tuple[int, int]]:
     said, said_true = names[j.p.argmax(1)] if len(j.p) else names[:0], names[j.true_p.argmax(1)]
     for order, truth in drawn(j.page):
         boxes = j.page.boxes[order]
-        true = [j.page.names[order[i]] for line in truth for i in line]
-        own = [int(i) for line in lines.find(boxes).lines for i in line]
+        named = {i for i in order if j.page.names[i]}  # a box without a name is neither right nor wrong
+        true = [j.page.names[order[i]] for line in truth for i in line if order[i] in named]
+        own = [int(i) for line in lines.find(boxes).lines for i in line if order[i] in named]
         mine = np.flatnonzero(scoring.inside(j.found, _hull(boxes)) & j.kept)
         found = [int(mine[i]) for line in lines.find(j.found[mine], scores=j.scores[mine]).lines for i in line]
+        found = [i for i in found if j.taken[i] < 0 or j.page.names[j.taken[i]]]
         rungs = {
             "nothing given": [str(said[i]) for i in found],
             "true boxes": [str(said_true[order[i]]) for i in own],
-            "true boxes and lines": [str(said_true[order[i]]) for line in truth for i in line],
+            "true boxes and lines": [str(said_true[order[i]]) for line in truth for i in line if order[i] in named],
             "true boxes and names": [j.page.names[order[i]] for i in own],
         }
         for rung, sequence in rungs.items():

@@ -13,6 +13,8 @@ from edubba.tablets.filling import FIRST, Place, Restorer
 
 ROUNDS = 2
 """how often the context is read again from what the signs were taken for"""
+RARE = 2.0
+"""how much less likely, in nats, a name that the texts never have is than its ink says; from validation photographs"""
 NAMED = 10
 """names of a sign that the first reading tries"""
 WIDE = 30
@@ -34,7 +36,7 @@ def fuse_lines(
         Log probabilities of a classifier over `names`, a row for each sign in reading order; for a sign of which nothing
         is left, any row of equal numbers.
     names
-        The classifier's; one that the texts never have keeps its ink and gains and loses nothing by context.
+        The classifier's; of one that the texts never have, context only says that it is rare.
     model
         Its `weights` hold the exponents a, b, c (`ink`, `context`, `share`).
     damage
@@ -49,16 +51,31 @@ def fuse_lines(
         return [np.zeros((n, len(names))) for n in size]
     ink, context, share = evidence(lines, names, model, damage=damage)
     weights = model.weights
-    score = weights.ink * ink + weights.context * context - weights.share * share
-    p = np.exp(score - logsumexp(score, axis=1, keepdims=True))
-    return np.split(p, np.cumsum(size)[:-1])
+    log_p = joined(ink, context, share, weights.ink, weights.context, weights.share)
+    return np.split(np.exp(log_p), np.cumsum(size)[:-1])
+
+
+def joined(
+    ink: Float64[np.ndarray, "n names"], context: Float64[np.ndarray, "n names"], share: Float64[np.ndarray, "names"],
+    a: float, b: float, c: float,
+) -> Float64[np.ndarray, "n names"]:  # fmt: skip
+    """Log posteriors from what `evidence` gives.
+
+    All names that the texts never have (NaN in `context`) are together e^-`RARE` times as likely as by their ink.
+    """
+    told = ~np.isnan(context).all(axis=0)
+    score = np.where(told, a * ink + b * context - c * share, a * ink)
+    if told.any() and not told.all():
+        change = logsumexp(score[:, told], axis=1) - logsumexp(a * ink[:, told], axis=1)
+        score[:, ~told] += change[:, None] - RARE
+    return score - logsumexp(score, axis=1, keepdims=True)
 
 
 def evidence(
     lines: Sequence[Float[np.ndarray, "_ names"]], names: Sequence[str], model: Restorer, *,
     damage: Sequence[Float[np.ndarray, "_"]] | None = None,
 ) -> tuple[Float64[np.ndarray, "n names"], Float64[np.ndarray, "n names"], Float64[np.ndarray, "names"]]:  # fmt: skip
-    """Log p(name | ink), log p(name | context) for every sign, and log p(name).
+    """Log p(name | ink), log p(name | context) for every sign, and log p(name); a name that the texts never have is NaN.
 
     The context of a sign is what all others are taken for: at first by a beam over the n-gram and the ink, then by the
     posteriors themselves, `ROUNDS` times.
@@ -77,8 +94,8 @@ def evidence(
     taken = _beam(model, np.array(tokens), np.array(at), ink, share, number)
     context = np.zeros_like(ink)
     for _ in range(ROUNDS):
-        context = np.stack([_context(model, spans, number, share) for spans in _each(model, taken, at)])
-        score = weights.ink * ink + weights.context * context - weights.share * share
+        context = np.stack([_context(model, spans, number) for spans in _each(model, taken, at)])
+        score = joined(ink, context, share, weights.ink, weights.context, weights.share)
         taken = taken.copy()
         taken[at] = _number_of(number, score.argmax(1))
     return ink, context, share
@@ -100,13 +117,11 @@ def _share(model: Restorer, number: Int64[np.ndarray, "names"]) -> Float64[np.nd
     return np.log(np.where(number >= 0, p[number], least))
 
 
-def _context(
-    model: Restorer, spans: filling.Spans, number: Int64[np.ndarray, "names"], share: Float64[np.ndarray, "names"]
-) -> Float64[np.ndarray, "names"]:
+def _context(model: Restorer, spans: filling.Spans, number: Int64[np.ndarray, "names"]) -> Float64[np.ndarray, "names"]:
     log_p = filling.weighed(model.weights, spans)
     of_token = np.full(len(model.vocabulary), -np.inf)
     of_token[spans.tokens[:, 0]] = log_p
-    return np.where(number >= 0, of_token[number], share)
+    return np.where(number >= 0, of_token[number], np.nan)
 
 
 def _number_of(number: Int64[np.ndarray, "names"], best: Int64[np.ndarray, "n"]) -> Int64[np.ndarray, "n"]:
@@ -161,8 +176,7 @@ def choose_exponents(
         a, b, c = exponents
         total = 0.0
         for ink, context, share, true in parts:
-            score = a * ink + b * context - c * share
-            total += (score[np.arange(len(true)), true] - logsumexp(score, axis=1)).sum()
+            total += joined(ink, context, share, a, b, c)[np.arange(len(true)), true].sum()
         return total
 
     a, b, c = max(tried, key=likely)

@@ -33,7 +33,7 @@ def train_namer(
     ----------
     source
         Crops with labels, groups (tablets) and splits: folder or tar with labels.csv (file, label, group, split, perhaps
-        period), or `Pictures`.
+        period), or `Pictures`. A crop without a group stands alone.
     out
         Run folder; `model/signs` is what `signs.load` takes, `figures.npz` what was said of every test crop.
     encoder
@@ -48,7 +48,11 @@ def train_namer(
     if found.label is None or found.split is None or not (found.split == "validation").any():
         raise UserError(f"{found.source} needs a labels.csv with label and split: thresholds are chosen on validation")
     found = found.take(found.label != "")
-    found = replace(found, extra={"period": found.extra.get("period", np.full(len(found), ""))})
+    group = np.full(len(found), "") if found.group is None else found.group
+    found = replace(
+        found, group=np.where(group == "", found.file, group),
+        extra={"period": found.extra.get("period", np.full(len(found), ""))},
+    )  # fmt: skip
     assert found.split is not None
     parts = {name: found.take(found.split == name) for name in ("train", "validation", "test")}
     whole = TrainedNamer(
@@ -80,10 +84,9 @@ def fit(
     begun, architecture = signs.start(spec, encoder)
     model = signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run)
     place = {name: i for i, name in enumerate(names)}
+    target = np.array([place.get(name, -1) for name in signs.labels_of(validation)])
     share = signs.prior(np.array([place[name] for name in signs.labels_of(learned)]), len(names))
-    seen = validation.take(np.array([name in place for name in signs.labels_of(validation)]))
-    looked = signs.look(model, seen, periods, size=spec.size)
-    target = np.array([place[name] for name in signs.labels_of(seen)])
+    looked = signs.look(model, validation, periods, size=spec.size)
     strength, temperature, threshold, tried = signs.calibrate(looked.logits, target, share)
     namer = signs.Namer(
         model, tuple(names), tuple(periods), spec.size, spec.margin, architecture, np.float32(strength) * share,
@@ -91,10 +94,10 @@ def fit(
     )  # fmt: skip
     if not run.writes:
         return
-    before = signs.softmax(looked.logits + np.float32(strength) * share)
-    after = signs.probabilities(namer, looked.logits)
+    logits, told = looked.logits[target >= 0], target[target >= 0]
+    before, after = signs.softmax(logits + np.float32(strength) * share), signs.probabilities(namer, logits)
     calibrated = {
-        "split": "validation", "ece_before": calibration.ece(before, target), "ece_after": calibration.ece(after, target),
+        "split": "validation", "ece_before": calibration.ece(before, told), "ece_after": calibration.ece(after, told),
     }  # fmt: skip
     data = run.settings["source"]
     results = measured(answers(namer, validation, learned), split="validation", data=data)
@@ -125,11 +128,12 @@ def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str,
     best = np.argsort(-p, axis=1, kind="stable")[:, :SAID]
     often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
     true = np.array(signs.labels_of(crops))
-    fewer = ((0, 0), (0, SAID - best.shape[1]))
+    fewer = SAID - best.shape[1]
+    said = np.concatenate([np.array(namer.names)[best], np.full((len(best), fewer), "")], axis=1)
     return {
         "file": crops.file.astype(str), "group": np.asarray(crops.group).astype(str),
-        "period": crops.extra["period"].astype(str), "true": true, "said": np.pad(np.array(namer.names)[best], fewer),
-        "probability": np.pad(np.take_along_axis(p, best, 1), fewer), "given": p.max(axis=1) >= namer.threshold,
+        "period": crops.extra["period"].astype(str), "true": true, "said": said,
+        "probability": np.pad(np.take_along_axis(p, best, 1), ((0, 0), (0, fewer))), "given": p.max(axis=1) >= namer.threshold,
         "seen": np.array([often.get(name, 0) for name in true.tolist()]),
     }  # fmt: skip
 

@@ -166,6 +166,11 @@ def with_context(p: np.ndarray, surfaces: Sequence[Surface], names: Sequence[str
     """Probabilities of names in the light of what stands around them."""
     from edubba.tablets import fusing
 
+    if restorer.tokens != "signs":
+        raise UserError(
+            "this restorer learned readings, and context needs signs: make one with `edubba tablets train-restorer`"
+            " --tokens signs"
+        )
     rows = [[sign.extra["at"] for sign in line.signs] for s in surfaces for line in s.lines if line.kind == "text"]
     fused = fusing.fuse_lines([np.log(np.maximum(p[row], 1e-9)) for row in rows], list(names), restorer)
     out = p.copy()

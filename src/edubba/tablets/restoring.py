@@ -153,7 +153,7 @@ def train_restorer(
             what="learning to restore",
         )  # fmt: skip
         if run.writes:
-            _finish(run, spec, restorer, parts, tasks, source, record)
+            _finish(run, spec, restorer, parts, tasks, source, record, Path(texts) if isinstance(texts, str | Path) else None)  # fmt: skip
     return run
 
 
@@ -177,6 +177,8 @@ def _never() -> list[int]:
 def _watch(model: Masked, gaps: "Gaps", *, bf16: bool) -> dict[str, Any]:
     rows = [filling.row(place, 1) for place in gaps.places]
     p = masked.log_probabilities(model, [r for r, _ in rows], [np.array([at]) for _, at in rows], bf16=bf16)
+    if not p:
+        return {"score": 0.0}
     score, true = np.concatenate(p), np.array([t[0] for t in gaps.truth])
     told = np.isfinite(score[np.arange(len(true)), true])  # signs that training never saw are no filling
     rank = (score > score[np.arange(len(true)), true][:, None]).sum(1)
@@ -188,7 +190,7 @@ def _watch(model: Masked, gaps: "Gaps", *, bf16: bool) -> dict[str, Any]:
 
 def _finish(
     run: Run, spec: TrainRestorer, restorer: Restorer, parts: dict[Any, list[Text]], tasks: Sequence[Task], source: str,
-    record: dict[str, Any],
+    record: dict[str, Any], read_from: Path | None,
 ) -> None:  # fmt: skip
     began = time.perf_counter()
     restorer, choices = tune(restorer, parts["validation"], n=spec.places, seed=spec.seed)
@@ -201,7 +203,8 @@ def _finish(
             "metric": "mean reciprocal rank of masked signs at the step", "split": "validation",
         })  # fmt: skip
     results = measure(restorer, parts["test"], tasks, n=spec.places, seed=spec.seed, data=source)
-    results += _readings(run, {text.id for text in parts["test"]}, source)
+    if read_from is not None:
+        results += _readings(run, *({text.id for text in parts[name]} for name in ("test", "copies")), read_from)
     save(run.path / "model", restorer, fingerprint=run.resolved["source_fingerprint"], run=str(run.path))
     seconds = record["seconds"] + time.perf_counter() - began
     said = []
@@ -211,14 +214,14 @@ def _finish(
     run.finish(results, choices=choices, warnings=said)
 
 
-def _readings(run: Run, held: set[str], source: str) -> list[Result]:
-    """Learn what signs are read as, where the texts are ATF, and measure it on those held out."""
+def _readings(run: Run, held: set[str], copies: set[str], source: Path) -> list[Result]:
+    """Learn what signs are read as, where the texts are ATF, and measure it on those held out; copies of these teach nothing."""
     tablets = corpus.transliterated(source)
     if not any(sign.name and sign.reading and sign.ink for tablet in tablets for sign in tablet.signs):
         return []
-    known = transliteration.learn(tablet for tablet in tablets if tablet.id not in held)
+    known = transliteration.learn(tablet for tablet in tablets if tablet.id not in held | copies)
     transliteration.save(run.path / transliteration.FILE, known)
-    return transliteration.measure(known, [tablet for tablet in tablets if tablet.id in held], data=source)
+    return transliteration.measure(known, [tablet for tablet in tablets if tablet.id in held], data=str(source))
 
 
 def tune(restorer: Restorer, texts: Sequence[Text], *, n: int, seed: int) -> tuple[Restorer, list[dict[str, Any]]]:

@@ -29,9 +29,10 @@ def iou(a: Float[np.ndarray, "m 4"], b: Float[np.ndarray, "n 4"]) -> Float[np.nd
 
 
 def within(p: np.ndarray, target: np.ndarray, k: int) -> np.ndarray:
-    """Whether the true name is among the k likeliest."""
-    own = p[np.arange(len(p)), target]
-    return (p > own[:, None]).sum(axis=1) < k
+    """Whether the true name is among the k likeliest; of equal ones the first counts as likelier."""
+    own = p[np.arange(len(p)), target][:, None]
+    before = (p > own) | ((p == own) & (np.arange(p.shape[1]) < target[:, None]))
+    return before.sum(axis=1) < k
 
 
 def match(
@@ -91,8 +92,8 @@ def average_precision_inside(found: Sequence[tuple[Any, Any]]) -> float:
     for detections, faces in found:
         kept = inside(detections.boxes, faces.regions)
         boxes, scores = detections.boxes[kept], detections.scores[kept]
-        none = np.zeros(len(boxes), int)
-        pictures.append(Picture(boxes, scores, none, faces.boxes, np.zeros(len(faces.boxes), int)))
+        true = faces.boxes[inside(faces.boxes, faces.regions)]
+        pictures.append(Picture(boxes, scores, np.zeros(len(boxes), int), true, np.zeros(len(true), int)))
     return average_precision(pictures)
 
 

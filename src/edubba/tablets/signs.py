@@ -171,6 +171,8 @@ VIEWS = Views("relief", strength=0.0, jitter=0.0, blur=0.0, rotate=5.0, scale=0.
               levels=0.0, noise=0.0, erase=0.0, light=0.0, gamma=0.0, relief=0.0)  # fmt: skip
 """small changes under which a sign stays the same: a crop is looked at as it is, and eight times so"""
 LOOKS = 9
+COLDEST = 0.2
+"""least temperature: where every validation crop is right, none would be low enough"""
 THUMBNAIL = 48
 MOST_EXAMPLES = 30
 """examples of a name that are kept as evidence"""
@@ -259,8 +261,11 @@ def calibrate(
     """On validation: strength of the names' shares, temperature, least probability, and every strength with its score.
 
     The strength is chosen by the mean of top-1 and of top-1 averaged over names: either alone buys itself with the other.
-    The threshold is the least at which the names given are right in `precision` of the cases.
+    The threshold is the least at which the names given are right in `precision` of the cases, above 1 where none is. A
+    label of -1 is a name that was never learned: whatever is said of it is wrong.
     """
+    unknown, everything = labels < 0, logits
+    logits, labels = logits[~unknown], labels[~unknown]
     tried = []
     for strength in (0.0, 0.25, 0.5, 0.75, 1.0):
         right = (logits + strength * log_share).argmax(axis=1) == labels
@@ -268,10 +273,13 @@ def calibrate(
         tried.append((strength, float((right.mean() + np.mean(each)) / 2)))
     strength = max(tried, key=lambda pair: pair[1])[0]
     adjusted = logits + strength * log_share
-    temperature = calibration.temperature(adjusted, labels)
-    answered = calibration.abstention(softmax(adjusted / temperature), labels)
+    temperature = max(COLDEST, calibration.temperature(adjusted, labels))
+    p = softmax((everything + strength * log_share) / temperature)
+    true = (p.argmax(axis=1) + 1) % p.shape[1]
+    true[~unknown] = labels
+    answered = calibration.abstention(p, true)
     good = np.flatnonzero(answered.accuracy >= precision)
-    threshold = float(answered.confidence[good[-1]]) if len(good) else 1.0
+    threshold = float(answered.confidence[good[-1]]) if len(good) else float(np.nextafter(1, 2))
     return strength, temperature, threshold, tried
 
 

@@ -1,7 +1,9 @@
 """Learning to read: a detector and a namer from photographs with boxes."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -17,10 +19,11 @@ from edubba.core.images import Pictures
 from edubba.core.runs import Run
 from edubba.tablets import detector, formats, naming, photographs, scoring, signs
 from edubba.tablets.checking import Skipped, check
-from edubba.tablets.records import Tablet
+from edubba.tablets.records import Sign, Tablet, to_dict
 from edubba.tablets.spec import TrainedReader, TrainReader
 
 TEST = ("test",)
+VIEW = re.compile(r"[-_ ](obv|obverse|rev|reverse|edge|top|bottom|left|right)\d*$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Page:
 
     @property
     def group(self) -> str:
-        return self.tablet.id
+        """The museum number where there is one, else the id without what it says of the view: both faces are one tablet."""
+        return self.tablet.name or VIEW.sub("", self.tablet.id)
 
 
 def pages(
@@ -54,21 +58,36 @@ def pages(
     for tablet in good:
         assert tablet.photograph is not None
         pixels, _ = photographs.read(Path(images) / tablet.photograph.file)
-        written = [sign for sign in tablet.signs if sign.box is not None and sign.ink]
-        boxes = np.array([sign.box for sign in written], np.float32).reshape(-1, 4)
+        signs_there = written(tablet)
+        boxes = np.array([sign.box for sign in signs_there], np.float32).reshape(-1, 4)
         if not len(boxes):
             continue
-        regions = np.array([surface.box for surface in tablet.surfaces if surface.box is not None], np.float32)
+        regions = regions_of(tablet)
         if not len(regions):
             half = np.median(boxes[:, 2:] - boxes[:, :2], axis=0) / 2
             regions = np.concatenate([boxes[:, :2].min(0) - half, boxes[:, 2:].max(0) + half])[None]
         made.append(
             Page(
-                tablet, train.of_channels(pixels[None], 1)[0, ..., 0], boxes, tuple(s.name or "" for s in written),
+                tablet, train.of_channels(pixels[None], 1)[0, ..., 0], boxes, tuple(s.name or "" for s in signs_there),
                 regions.reshape(-1, 4), str(tablet.extra.get("split", "")),
             )
         )  # fmt: skip
     return made, skipped
+
+
+def regions_of(tablet: Tablet) -> np.ndarray:
+    """Boxes of the faces that are annotated; none where nothing says which."""
+    return np.array([face.box for face in tablet.surfaces if face.box is not None], np.float32).reshape(-1, 4)
+
+
+def written(tablet: Tablet) -> list[Sign]:
+    """Signs that are there with a box, and not beside the annotated faces: what lies there is no part of the truth."""
+    there = [sign for sign in tablet.signs if sign.box is not None and sign.ink]
+    regions = regions_of(tablet)
+    if not len(there) or not len(regions):
+        return there
+    inside = scoring.inside(np.array([sign.box for sign in there], np.float32), regions)
+    return [sign for sign, kept in zip(there, inside.tolist(), strict=True) if kept]
 
 
 def held_out(made: Sequence[Page], *, share: float, seed: int) -> set[str]:
@@ -106,8 +125,19 @@ def crops(made: Sequence[Page], *, margin: float) -> Pictures:
     )  # fmt: skip
 
 
-def more_crops(source: str | Path) -> Pictures:
-    """Labelled crops from elsewhere (folder or tar with labels.csv): grey, at the size that crops are stored in."""
+def why(skipped: Sequence[Skipped]) -> str:
+    """What was left out and why, to follow a sentence that says that nothing is left."""
+    return f": {len(skipped)} were left out, the first because {skipped[0].detail}" if skipped else ""
+
+
+def more_crops(source: str | Path, *, without: Collection[str] = ()) -> Pictures:
+    """Labelled crops from elsewhere (folder or tar with labels.csv): grey, at the size that crops are stored in.
+
+    Parameters
+    ----------
+    without
+        Tablets of which none is taken, like those of the split `test`.
+    """
     found = pictures.open(source, size=64)
     if found.label is None or not (found.label != "").any():
         raise UserError(f"{source} has no labels: crops to learn names from need a labels.csv (file, label, period)")
@@ -121,6 +151,8 @@ def more_crops(source: str | Path) -> Pictures:
         for i in range(len(found))
     ])[..., None]  # fmt: skip
     group = found.group if found.group is not None else np.full(len(found), "")
+    kept = ~np.isin(group, sorted(without))
+    found, x, group, period = found.take(kept), x[kept], group[kept], period[kept]
     return replace(found, x=x, group=group, extra={"period": period})
 
 
@@ -169,12 +201,15 @@ def train_reader(
     UserError
         Nothing to learn from, or the folder holds another run.
     """
-    made, skipped = pages(annotations, images, format=format)
-    made = [page for page in made if page.split not in TEST]
+    everything, skipped = pages(annotations, images, format=format)
+    tested = {page.group for page in everything if page.split in TEST}
+    made = [page for page in everything if page.group not in tested]
     if not made:
-        raise UserError(f"{annotations} leaves no photograph to learn from ({len(skipped)} were left out)")
-    digest = hashlib.sha256(Path(annotations).read_bytes())
+        raise UserError(f"{annotations} leaves no photograph to learn from{why(skipped)}")
+    more = None if crops_from is None else more_crops(crops_from, without=tested)
+    digest = hashlib.sha256(b"" if more is None else more.fingerprint.encode())
     for page in made:
+        digest.update(json.dumps(to_dict(replace(page.tablet, steps=())), sort_keys=True).encode())
         digest.update(page.grey.tobytes())
     fingerprint = digest.hexdigest()
     whole = TrainedReader(
@@ -189,11 +224,14 @@ def train_reader(
             pictures.write_skipped(run.path / "skipped.csv", skipped)
         held = held_out(made, share=spec.validation, seed=spec.seed)
         learned, looked = [p for p in made if p.group not in held], [p for p in made if p.group in held]
-        if not looked:
-            raise UserError(f"{annotations} has a single tablet to learn from: thresholds need a second one")
+        if not looked or not learned:
+            raise UserError(
+                f"{annotations} has {len({p.group for p in made})} tablets, {len(held)} of them to validate on: one at"
+                " least is needed to learn from, and another to choose thresholds on"
+            )
         run.resolve(tablets=len({p.group for p in made}), photographs=len(made), held_out=sorted(held))
         results, choices = _detector(run, spec, learned, looked, fingerprint, str(annotations))
-        more = _namer(run, spec, learned, looked, fingerprint, str(annotations), crops_from, encoder)
+        more = _namer(run, spec, learned, looked, fingerprint, str(annotations), more, encoder)
         if run.writes:
             run.finish(results + more[0], choices=choices + more[1], warnings=[], skipped=len(skipped))
     return run
@@ -210,8 +248,10 @@ def _detector(
     place = run.path / "model" / "detector"
     if not child.done:
         with closing(child):
-            model = detector.fit([faces(p) for p in learned], spec.detecting, run=child)
-            seen = [(detector.detect_scaled(model, f.grey, threshold=0.02), f) for f in map(faces, looked)]
+            shown = [faces(p) for p in looked]
+            watched = shown if spec.detecting.fit.keep == "best" else ()
+            model = detector.fit([faces(p) for p in learned], spec.detecting, validation=watched, run=child)
+            seen = [(detector.detect_scaled(model, f.grey, threshold=detector.FAINT), f) for f in shown]
             threshold, tried = detector.choose_threshold(seen)
             value = stats.bootstrap(
                 lambda i: scoring.average_precision_inside([seen[k] for k in i]), np.arange(len(seen)),
@@ -233,13 +273,14 @@ def _detector(
 
 def _namer(
     run: Run, spec: TrainReader, learned: list[Page], looked: list[Page], fingerprint: str, source: str,
-    crops_from: str | Path | None, encoder: str | Path | None,
+    more: Pictures | None, encoder: str | Path | None,
 ) -> tuple[list[stats.Result], list[dict[str, Any]]]:  # fmt: skip
     child = _child(run, "signs", spec.naming, fingerprint, source)
     if not child.done:
         with closing(child):
             mine = crops(learned, margin=spec.naming.margin)
-            everything = mine if crops_from is None else together(mine, more_crops(crops_from))
+            if more is not None:
+                mine = together(mine, more.take(~np.isin(np.asarray(more.group), sorted({p.group for p in looked}))))
             validation = crops(looked, margin=spec.naming.margin)
-            naming.fit(child, spec.naming, everything, validation, out=run.path / "model" / "signs", encoder=encoder)
+            naming.fit(child, spec.naming, mine, validation, out=run.path / "model" / "signs", encoder=encoder)
     return child.results, child.document["choices"]

@@ -323,6 +323,8 @@ def convert(
     for file in (target, *(module.beside(target) if hasattr(module, "beside") else ())):
         if file.is_file() or (file.is_dir() and any(file.iterdir())):
             raise UserError(f"{file} exists: choose another name, or delete it first")
+        if file.is_dir() and not FORMATS[to_format].single:
+            raise UserError(f"{file} is a folder: name the file to write, such as {file / ('tablets.' + to_format)}")
     skipped: list[Skipped] = []
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     tablets = []

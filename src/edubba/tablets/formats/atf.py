@@ -8,6 +8,7 @@ nothing that stands in `[ ]` or `< >` is ever ink. An unknown number of lost sig
 import gzip
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -245,7 +246,8 @@ def _lines_of(tablet: Tablet, dialect: Dialect | None, signs: SignList | None) -
     own = tablet.extra.get("dialect")
     target: Dialect = dialect or own or "c-atf"
     if tablet.id or not own:
-        yield f"&{tablet.id or 'X000001'} = {tablet.name or tablet.id or 'unnamed'}"
+        number = re.sub(r"[\s=]+", "_", tablet.id)
+        yield f"&{number or 'X000001'} = {tablet.name or tablet.id or 'unnamed'}"
     yield from _protocol(tablet, target)
     was: Surface | None = None
     for surface in tablet.surfaces:

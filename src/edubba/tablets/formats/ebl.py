@@ -5,6 +5,7 @@ letters are readings. What the label was is kept as `extra["label"]` where name,
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,7 +45,14 @@ def read(path: str | Path, *, images: str | Path | None = None) -> list[Tablet]:
     signs = [_sign(row.split(",", 4), f"{path}:{n}") for n, row in enumerate(text.split("\n"), 1) if row.strip()]
     name = path.stem.removeprefix("gt_")
     line = Line(kind="unplaced", signs=tuple(signs))
-    return [Tablet(id=name, photograph=checking.photograph(images, name), surfaces=(Surface(lines=(line,)),))]
+    # faces of one tablet are numbered: what is on one of them must not be tested on the other
+    number = re.sub(r"(?<=\d)-\d{1,2}$", "", name)
+    photograph = checking.photograph(images, name)
+    return [
+        Tablet(
+            id=name, name=number if number != name else "", photograph=photograph, surfaces=(Surface(lines=(line,)),)
+        )
+    ]
 
 
 def _sign(fields: list[str], where: str) -> Sign:

@@ -1,0 +1,69 @@
+"""What is learned from: whole tablets apart, and the same again after a restart."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from edubba.core import runs
+from edubba.core.errors import UserError
+from edubba.tablets import training
+from edubba.tablets.spec import Detecting, Naming, TrainReader
+
+DETECTING = Detecting(steps=2, crop=96)
+NAMING = Naming(size=32, small=0, period=False)
+SPEC = TrainReader(
+    validation=0.4,
+    detecting=replace(DETECTING, fit=replace(DETECTING.fit, batch_size=2, threads=1)),
+    naming=replace(NAMING, fit=replace(NAMING.fit, epochs=1, batch_size=16, threads=1)),
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four faces of three tablets as eBL keeps them: one file a photograph."""
+    rng = np.random.default_rng(0)
+    photos, boxes = tmp_path / "photos", tmp_path / "boxes"
+    photos.mkdir()
+    boxes.mkdir()
+    for name in ("K.1-0", "K.1-1", "K.2-0", "K.3-0"):
+        Image.fromarray(rng.integers(0, 255, (120, 200), np.uint8)).save(photos / f"{name}.png")
+        rows = [
+            f"{10 + 30 * i},{20 + 45 * j},28,40,{'KI' if (i + j) % 2 else 'DI'}" for i in range(5) for j in range(2)
+        ]
+        (boxes / f"gt_{name}.txt").write_text("\n".join(rows))
+    return tmp_path
+
+
+def test_a_folder_of_files_is_learned_from_and_its_tablets_stay_whole(folder):
+    run = training.train_reader(folder / "boxes", SPEC, images=folder / "photos", out=folder / "run")
+    assert run.resolved["tablets"] == 3
+    assert run.resolved["photographs"] == 4
+    assert set(run.resolved["held_out"]) <= {"K.1", "K.2", "K.3"}
+    again = training.train_reader(folder / "boxes", SPEC, images=folder / "photos", out=folder / "run")
+    assert again.document == run.document
+    first = folder / "boxes" / "gt_K.1-0.txt"
+    first.write_text(first.read_text().replace("KI", "A", 1))
+    with pytest.raises(UserError):
+        training.train_reader(folder / "boxes", SPEC, images=folder / "photos", out=folder / "run")
+    assert runs.read(folder / "run").done
+
+
+def test_nothing_is_left_to_learn_from_is_said(folder):
+    with pytest.raises(UserError, match="one at least is needed to learn from"):
+        training.train_reader(
+            folder / "boxes", replace(SPEC, validation=1.0), images=folder / "photos", out=folder / "run"
+        )
+
+
+def test_crops_of_tested_tablets_are_never_learned_from(folder):
+    crops = folder / "crops"
+    crops.mkdir()
+    rows = ["file,label,group,split"]
+    for i, (group, split) in enumerate((("K.1", "train"), ("K.9", "train"), ("K.8", "test"))):
+        Image.fromarray(np.full((20, 30), 40 * i, np.uint8)).save(crops / f"{i}.png")
+        rows.append(f"{i}.png,KI,{group},{split}")
+    (crops / "labels.csv").write_text("\n".join(rows))
+    assert training.more_crops(crops).group.tolist() == ["K.1", "K.9"]
+    assert training.more_crops(crops, without={"K.1"}).group.tolist() == ["K.9"]
