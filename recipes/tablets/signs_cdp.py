@@ -23,7 +23,7 @@ from edubba.tablets import Naming, naming, train_namer, training
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("source")
 parser.add_argument("out", type=Path)
-parser.add_argument("--what", nargs="+", default=["test", "folds", "begun", "pretrained"])
+parser.add_argument("--what", nargs="+", default=["test", "folds", "pretrained"])
 parser.add_argument("--boxes", nargs=2, default=None)
 parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
 for flag, value in (("epochs", 60), ("begin-epochs", 30), ("short-epochs", 20), ("threads", 0), ("seed", 0)):
@@ -46,6 +46,8 @@ def show(results: list[stats.Result], title: str) -> None:
 
 
 begin = None
+if "begun" in asked.what and not asked.boxes:
+    parser.error("begun: name the boxes to begin with, --boxes COCO.json IMAGES")
 if asked.boxes:
     pages, _ = training.pages(*asked.boxes)
     held = training.held_out(pages, share=0.13, seed=0)

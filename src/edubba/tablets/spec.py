@@ -103,7 +103,7 @@ class TrainRestorer(Fit):
     noise: float = 0.1
     """share of the other signs that training shows as broken"""
     places: int = 1000
-    """gaps of one sign that figures are measured on, at most; half as many longer ones, a fifth of unknown length"""
+    """gaps of one sign that figures are measured on, at most; three tenths as many longer ones, an eighth of unknown length"""
     epochs: int = 20
     """passes over the texts"""
     batch_size: int = 16
@@ -117,4 +117,4 @@ class TrainRestorer(Fit):
     ema: float = 0.998
     """decay of a moving average of the weights, which is then what is evaluated and kept; 0 is off"""
     keep: Literal["last", "best"] = "best"
-    """weights to keep: of the last step, or of the evaluation at which validation texts were likeliest"""
+    """weights to keep: of the last step, or of the evaluation at which masked signs of validation texts ranked best"""
