@@ -33,6 +33,7 @@ app = App(
 app.command("edubba.contrast.cli:app", name="contrast", help="Learn from pictures without labels, then probe with few.")
 app.command("edubba.trace.cli:app", name="trace", help="Mark what you publish; prove that a model was trained on it.")
 app.command("edubba.tablets.cli:app", name="tablets", help="Read photographed clay tablets, sign by sign.")
+app.command("edubba.papers.cli:app", name="papers", help="Search a library of papers; what is shown is quoted.")
 app.command(
     "edubba.tour.cli:demo", name="demo", help="A walk through the rooms on pictures that ship with the package."
 )

@@ -11,7 +11,7 @@ SECONDS_BETWEEN_LINES = 60.0
 
 @contextmanager
 def bar(what: str, total: int, *, done: int = 0, unit: str = "") -> Generator[Callable[..., None]]:
-    """Show progress towards `total`; the function given takes the count done and a few words to show beside it."""
+    """Show progress towards `total` (0: nobody knows); the function given takes the count done and words to show beside it."""
     if int(os.environ.get("RANK", "0")) > 0:
         yield lambda count, words="": None
         return
@@ -27,9 +27,8 @@ def bar(what: str, total: int, *, done: int = 0, unit: str = "") -> Generator[Ca
         if now - last >= SECONDS_BETWEEN_LINES:
             last = now
             left = (now - start) * (total - count) / max(1, count - done)
-            print(
-                f"{what}: {count:,} of {total:,} {unit}, {left / 60:.1f} min left  {words}", file=sys.stderr, flush=True
-            )
+            of = f" of {total:,} {unit}, {left / 60:.1f} min left" if total else f" {unit}"
+            print(f"{what}: {count:,}{of}  {words}", file=sys.stderr, flush=True)
 
     yield line
 
@@ -44,5 +43,5 @@ def _terminal(what: str, total: int, done: int, unit: str) -> Generator[Callable
         TextColumn("{task.fields[words]}"),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=total, completed=done, words="")
+        task = progress.add_task(what, total=total or None, completed=done, words="")
         yield lambda count, words="": progress.update(task, completed=count, words=words)

@@ -1,0 +1,179 @@
+"""Verbs of the room: build, search, evaluate. Heavy imports stand inside the verbs."""
+
+import sys
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from edubba.core.printing import Json, show, show_results
+from edubba.papers.spec import Build
+
+app = App(
+    name="papers",
+    help="""Search a library of papers; what is shown is quoted, with its place in the paper.
+
+        edubba papers build   cord19/ -o library/
+        edubba papers search  "does vitamin D protect" --since 2020-03 --design rct
+
+    The library is a folder: everything works from it, without a network.
+    """,
+)
+
+Lib = Annotated[Path, Parameter(name="--library", help="the folder that `edubba papers build` made")]
+Day = Annotated[str, Parameter(help="year, month or day, as 2020, 2020-03 or 2020-03-11")]
+Flags = Parameter(name="*")
+
+
+@app.command
+def build(
+    source: Path,
+    *,
+    out: Annotated[Path, Parameter(name=["--out", "-o", "--library"])] = Path("library"),
+    spec: Annotated[Build, Flags] = Build(),
+    json: Json = False,
+) -> int:
+    """Make a library of a release of CORD-19, or take a later release into one.
+
+    Ctrl-C loses nothing: the same line goes on. What cannot be read is listed in skipped.csv, and the rest is taken.
+
+    Parameters
+    ----------
+    source
+        A folder, a tar.gz, or a metadata.csv alone, of any of the three layouts.
+    out
+        The library's folder.
+    """
+    from edubba.papers import building
+
+    made = building.build(source, out, spec)
+    if json:
+        show(made.__dict__ | {"path": str(made.path)}, json=True)
+    else:
+        print(
+            f"{made.path}: {made.records:,} papers ({made.added:,} new, {made.changed:,} changed, {made.removed:,} removed),"
+            f" {made.bodies:,} full texts, layout {made.layout}"
+        )
+    if made.skipped:
+        print(
+            f"warning: {made.skipped:,} things were left out; {made.path / 'skipped.csv'} says which and why",
+            file=sys.stderr,
+        )
+    return 3 if made.skipped else 0
+
+
+@app.command
+def search(
+    query: str,
+    *,
+    library: Lib = Path("library"),
+    k: int = 10,
+    since: Day = "",
+    until: Day = "",
+    design: str = "",
+    licence: str = "",
+    journal: str = "",
+    kind: Literal["all", "preprint", "article"] = "all",
+    export: Annotated[Path | None, Parameter(help="write what was found to a .ris, .bib or .csv file")] = None,
+    json: Json = False,
+) -> int:
+    """Search for papers; each is shown with the sentence that fits best.
+
+    Parameters
+    ----------
+    query
+        Words or a question.
+    k
+        How many papers.
+    since
+        First day that counts; papers of which only the year is known are kept and marked.
+    until
+        Last day that counts.
+    design
+        Kind of study: rct, "systematic review", "prospective cohort", "case report", ...
+    licence
+        As cc-by.
+    journal
+        By its whole name.
+    kind
+        Preprints or what is no preprint.
+    """
+    from edubba.papers import exporting, searching
+    from edubba.papers.engines import Filters
+
+    filters = Filters(
+        since=_day(since, "since"), until=_day(until, "until"), design=_design(design), licence=licence, journal=journal,
+        preprint=None if kind == "all" else kind == "preprint",
+    )  # fmt: skip
+    hits = searching.search(library, query, k=k, filters=filters)
+    if export is not None:
+        exporting.write(export, [hit.record for hit in hits])
+    if json:
+        show([exporting.of_hit(hit) for hit in hits], json=True)
+        return 0
+    for rank, hit in enumerate(hits, 1):
+        of = hit.record
+        marks = ["preprint"] * of.preprint + ["date uncertain"] * hit.uncertain
+        about = ", ".join(part for part in (of.journal, str(of.published), *marks) if part)
+        print(f"{rank:3} {of.title or '(no title)'}\n    {about}  [{of.id}]")
+        for passage in hit.passages:
+            print(f"    “{passage.text}”")
+    if not hits:
+        print("nothing was found: try other words, or fewer limits")
+    return 0
+
+
+@app.command
+def evaluate(
+    *,
+    topics: Path,
+    qrels: Path,
+    library: Lib = Path("library"),
+    docs: Annotated[Path | None, Parameter(help="ids of documents that count, a line each")] = None,
+    run: Annotated[Path | None, Parameter(help="write the TREC run here")] = None,
+    name: str = "edubba",
+    json: Json = False,
+) -> int:
+    """Search for topics with judgments: a TREC run file and a table with intervals over topics.
+
+    Parameters
+    ----------
+    topics
+        TREC-COVID's XML, JSON of the same fields, or lines `number TAB query`.
+    qrels
+        Lines `topic iteration document grade`.
+    name
+        Of the run.
+    """
+    from edubba.papers import evaluation, trec
+
+    only = None if docs is None else docs.read_text("utf-8").split()
+    found = evaluation.evaluate(library, topics, qrels, only=only)
+    if run is not None:
+        trec.write_run(run, found.run, name=name)
+    document = {"results": [r.to_dict() for r in found.results], "skipped": 0, "warnings": []}
+    show_results(document, json=json)
+    return 0
+
+
+def _day(text: str, name: str) -> date | None:
+    """The first or last day that a date given as year, month or day means."""
+    from edubba.core.errors import UserError
+    from edubba.papers import records
+
+    if not text:
+        return None
+    found = records.published(text)
+    if found.first is None:
+        raise UserError(f"--{name} {text!r} is no date: write a year, month or day, as 2020, 2020-03 or 2020-03-11")
+    return found.first if name == "since" else found.last
+
+
+def _design(text: str) -> str:
+    from edubba.core.errors import UserError
+    from edubba.papers.design import DESIGNS
+
+    if text and text.lower() not in DESIGNS:
+        raise UserError(f"--design {text!r} is not known: take one of {', '.join(DESIGNS)}")
+    return text.lower()

@@ -1,0 +1,14 @@
+"""Settings of the room: what the verbs take as flags, TOML keys and arguments. Imports nothing heavy."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Build:
+    """How a library is made."""
+
+    engine: Literal["tantivy", "sqlite"] = "tantivy"
+    """what searches: `tantivy` with records in Parquet (extra `papers`), or `sqlite` with nothing but Python's own"""
+    segment: int = 20_000
+    """records that are sealed at a time: what an interruption loses at most, in work"""
