@@ -1,4 +1,4 @@
-"""Verbs of the room: build, search, evaluate. Heavy imports stand inside the verbs."""
+"""Verbs of the room: build, search, evaluate, notices. Heavy imports stand inside the verbs."""
 
 import sys
 from datetime import date
@@ -177,3 +177,43 @@ def _design(text: str) -> str:
     if text and text.lower() not in DESIGNS:
         raise UserError(f"--design {text!r} is not known: take one of {', '.join(DESIGNS)}")
     return text.lower()
+
+
+@app.command
+def notices(
+    file: Path,
+    *,
+    since: Day = "",
+    k: Annotated[int, Parameter(help="how many notices, the most unlike all earlier ones first; 0: all, by date")] = 20,
+    json: Json = False,
+) -> int:
+    """Rank outbreak notices by how unlike all earlier ones they are, with the nearest earlier notice as the reason.
+
+    Every notice is compared with those of earlier days alone.
+
+    Parameters
+    ----------
+    file
+        JSON lines with date, headline and text.
+    since
+        Show those from this day on; earlier ones are still compared with.
+    """
+    from edubba.papers import notices as of
+
+    first = _day(since, "since")
+    found = [
+        r
+        for r in of.rank(of.read(file))
+        if r.nearest is not None and (first is None or r.notice.date >= first.isoformat())
+    ]
+    if k:
+        found = sorted(found, key=lambda r: -r.score)[:k]
+    rows = [
+        {
+            "date": r.notice.date, "score": round(r.score, 3), "headline": r.notice.headline, "new words": ", ".join(r.new_words),
+            "nearest earlier": f"{r.nearest.date} {r.nearest.headline}" if r.nearest else "", "similarity": round(r.similarity, 3),
+        }
+        for r in found
+    ]  # fmt: skip
+    show(rows, json=json, empty="no notice has an earlier one to be compared with")
+    return 0
