@@ -1,4 +1,4 @@
-"""Verbs of the room: build, search, evaluate, notices. Heavy imports stand inside the verbs."""
+"""Verbs of the room: build, search, extract, notices, evaluate. Heavy imports stand inside the verbs."""
 
 import sys
 from datetime import date
@@ -121,6 +121,41 @@ def search(
             print(f"    “{passage.text}”")
     if not hits:
         print("nothing was found: try other words, or fewer limits")
+    return 0
+
+
+@app.command
+def extract(
+    table: Literal["incubation-period"],
+    *,
+    library: Lib = Path("library"),
+    out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="CSV file to write")] = None,
+    json: Json = False,
+) -> int:
+    """Make a table of numbers that papers state, every cell with its sentence and place.
+
+    Values of other quantities, assumptions of models and thresholds are left out; what cites others is marked.
+
+    Parameters
+    ----------
+    table
+        What to extract; days.
+    """
+    from edubba.papers import extracting
+    from edubba.papers import library as libraries
+
+    rows = extracting.table(libraries.open(library), table)
+    if out is not None:
+        extracting.write(out, rows)
+    if json:
+        show(rows, json=True)
+    else:
+        from edubba.core.printing import counted
+
+        print(
+            f"{counted(len(rows), 'value')} in {counted(len({row['id'] for row in rows}), 'paper')}"
+            + (f": {out}" if out else "")
+        )
     return 0
 
 

@@ -18,7 +18,7 @@ KNOWN = re.compile(
 COVID = re.compile(
     r"\b(covid[\s\-‐‑–]*(19|2019)?|sars[\s\-‐‑–]*cov[\s\-‐‑–]*2|2019[\s\-‐‑–]*ncov|ncov[\s\-‐‑–]*(2019|19)?|hcov[\s\-‐‑–]*19"
     r"|(2019[\s\-]+)?novel[\s\-]+coronavirus([\s\-]+(2019|disease|pneumonia|infection))?|new coronavirus|wuhan (coronavirus|pneumonia|virus)"
-    r"|coronavirus disease[\s\-]*(20)?19|sars[\s\-]*coronavirus[\s\-]*2|2019[\s\-]*novel[\s\-]*coronavirus)(?![a-z0-9])",
+    r"|severe acute respiratory syndrome[\s\-]*corona\s?virus[\s\-]*2|coronavirus disease[\s\-]*(20)?19|sars[\s\-]*coronavirus[\s\-]*2|2019[\s\-]*novel[\s\-]*coronavirus)(?![a-z0-9])",
     re.IGNORECASE,
 )  # fmt: skip
 NAME = "coviddisease"
