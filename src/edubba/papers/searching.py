@@ -1,22 +1,16 @@
 """Search: records that fit a question, each with the passage that says why, to the letter."""
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
-from edubba.papers import engines, library, sentences, words
+from edubba.papers import engines, library, passages, sentences, words
 from edubba.papers.engines import Filters
 from edubba.papers.library import Library
 from edubba.papers.records import Record
 from edubba.papers.sentences import Span
 
-K1, B = 0.9, 0.4
-"""of BM25 over sentences"""
 MORE = 3
 """how many times as many records are asked for as are wanted, since some are removed or doubles"""
 
@@ -30,6 +24,7 @@ class Passage(NamedTuple):
     text: str
     marks: tuple[Span, ...]
     """places of the words asked for, in the record's text"""
+    score: float
 
 
 @dataclass(frozen=True)
@@ -58,8 +53,8 @@ def search(lib: Library | str | Path, query: str, *, k: int = 10, filters: Filte
     taken = lib.take(found.numbers.tolist())
     quotes = quoted(lib, asked, taken)
     return [
-        Hit(record, float(score), passages, uncertain(record, filters))
-        for record, score, passages in zip(taken, found.scores, quotes, strict=True)
+        Hit(record, float(score), quotations, uncertain(record, filters))
+        for record, score, quotations in zip(taken, found.scores, quotes, strict=True)
     ]
 
 
@@ -81,40 +76,22 @@ def uncertain(record: Record, filters: Filters) -> bool:
 
 
 def quoted(lib: Library, query: str, found: Sequence[Record], *, most: int = 1) -> list[tuple[Passage, ...]]:
-    """For each record the sentences that fit a query best, in their order.
-
-    BM25 over the sentences of all these records: a word that stands in each of them says little.
-    """
-    asked = Counter(lib.engine.stems(words.named(query)))
+    """For each record the sentences that fit a query best, in their order; none where no word of it is there."""
+    asked = lib.engine.stems(words.named(query))
     spans = [sentences.split(record.abstract) for record in found]
-    stems = [
-        [Counter(lib.engine.stems(words.named(record.abstract[a:b]))) for a, b in places]
-        for record, places in zip(found, spans, strict=True)
-    ]
-    everything = [counted for of in stems for counted in of]
-    seen = Counter(stem for counted in everything for stem in counted)
-    length = float(np.mean([counted.total() for counted in everything])) if everything else 1.0
-
-    def worth(counted: Counter[str]) -> float:
-        total = 0.0
-        for stem, times in asked.items():
-            tf = counted[stem]
-            if tf:
-                rarity = math.log(1 + (len(everything) - seen[stem] + 0.5) / (seen[stem] + 0.5))
-                total += times * rarity * tf / (tf + K1 * (1 - B + B * counted.total() / max(1.0, length)))
-        return total
-
+    said = [[record.abstract[a:b] for a, b in places] for record, places in zip(found, spans, strict=True)]
+    stems = [[lib.engine.stems(words.named(text)) for text in texts] for texts in said]
     made = []
-    for record, places, of in zip(found, spans, stems, strict=True):
-        scores = [worth(counted) for counted in of]
-        best = sorted(sorted(range(len(places)), key=lambda i: (-scores[i], i))[:most])
-        made.append(tuple(_passage(lib, record.abstract, places[i], asked) for i in best if scores[i] > 0))
+    for record, places, of, score in zip(found, spans, stems, passages.scores(stems, said, asked, query), strict=True):
+        fits = [i for i, words_there in enumerate(of) if set(words_there) & set(asked)]
+        best = sorted(sorted(fits, key=lambda i: (-score[i], i))[:most])
+        made.append(tuple(_passage(lib, record.abstract, places[i], asked, float(score[i])) for i in best))
     return made
 
 
-def _passage(lib: Library, text: str, span: Span, asked: Counter[str]) -> Passage:
+def _passage(lib: Library, text: str, span: Span, asked: Sequence[str], score: float) -> Passage:
     marks = []
     for word in words.WORD.finditer(text, span.start, span.end):
         if any(stem in asked for stem in lib.engine.stems(word[0])):
             marks.append(Span(word.start(), word.end()))
-    return Passage("abstract", span.start, span.end, text[span.start : span.end], tuple(marks))
+    return Passage("abstract", span.start, span.end, text[span.start : span.end], tuple(marks), score)
