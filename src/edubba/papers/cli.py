@@ -1,4 +1,4 @@
-"""Verbs of the room: build, search, extract, notices, evaluate. Heavy imports stand inside the verbs."""
+"""Verbs of the room: build, search, ask, extract, notices, evaluate. Heavy imports stand inside the verbs."""
 
 import sys
 from datetime import date
@@ -122,6 +122,60 @@ def search(
     if not hits:
         print("nothing was found: try other words, or fewer limits")
     return 0
+
+
+@app.command
+def ask(
+    question: str,
+    *,
+    library: Lib = Path("library"),
+    k: int = 5,
+    since: Day = "",
+    until: Day = "",
+    design: str = "",
+    json: Json = False,
+) -> int:
+    """Answer a question by what papers say, quoted; numbers are pooled with their spread.
+
+    Nothing is written that is not quoted. Where fewer than two papers hold a sentence that covers the question, nothing is
+    answered (exit code 4).
+
+    Parameters
+    ----------
+    question
+        A whole question.
+    k
+        How many papers are quoted.
+    since
+        First day that counts.
+    until
+        Last day that counts.
+    design
+        Kind of study.
+    """
+    from edubba.papers import answering, exporting
+    from edubba.papers.engines import Filters
+
+    filters = Filters(since=_day(since, "since"), until=_day(until, "until"), design=_design(design))
+    found = answering.ask(library, question, k=k, filters=filters)
+    if json:
+        show(exporting.of_answer(found), json=True)
+        return 4 if found.abstained else 0
+    for p in found.pooled:
+        agree = f"; {p.agreeing} of {p.intervals} confidence intervals hold it" if p.intervals else ""
+        print(
+            f"{p.quantity} of {p.disease}, {p.kind}s of {p.studies} studies: {p.middle:g} days in the middle, from {p.low:g} to"
+            f" {p.high:g}{agree}"
+        )
+    for quotation in found.quotations:
+        of = quotation.record
+        about = ", ".join(
+            part for part in (of.journal, str(of.published), quotation.design, "preprint" * of.preprint) if part
+        )
+        print(f"“{quotation.passage.text}”\n    {of.title}\n    {about}  [{of.id}]")
+    if found.abstained:
+        print(f"no answer: {found.abstained}")
+    return 4 if found.abstained else 0
 
 
 @app.command

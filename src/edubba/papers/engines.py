@@ -83,6 +83,10 @@ class Engine(Protocol):
         """The words of a text as they are compared."""
         ...
 
+    def holding(self, stem: str) -> int:
+        """Records that hold a word."""
+        ...
+
 
 def open(folder: Path, name: str) -> Engine:
     """The index of a library.
@@ -187,6 +191,9 @@ class Tantivy:
     def stems(self, text: str) -> list[str]:
         return list(self.words.analyze(text))
 
+    def holding(self, stem: str) -> int:
+        return self.index.searcher().doc_freq("text", stem)
+
     def _limits(self, filters: Filters) -> list[Any]:
         import tantivy
 
@@ -260,6 +267,10 @@ class Fts5:
 
     def stems(self, text: str) -> list[str]:
         return [ENDING.sub("", term) if len(term) > 4 else term for term in words.terms(text)]
+
+    def holding(self, stem: str) -> int:
+        query = "SELECT count(*) FROM (SELECT rowid FROM text WHERE text MATCH ? LIMIT 20000)"
+        return self.db.execute(query, (f'"{stem}"*',)).fetchone()[0]
 
     def _seen(self, term: str) -> int:
         """In how many records a word of a query stands; stems are not known here, so the word itself is asked for."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from edubba.core import files
 from edubba.core.errors import UserError
+from edubba.papers.answering import Answer
 from edubba.papers.records import Record
 from edubba.papers.searching import Hit
 
@@ -88,5 +89,19 @@ def of_hit(hit: Hit) -> dict[str, Any]:
         "passages": [
             {"field": p.field, "start": p.start, "end": p.end, "text": p.text, "marks": [list(m) for m in p.marks]}
             for p in hit.passages
+        ],
+    }  # fmt: skip
+
+
+def of_answer(found: Answer) -> dict[str, Any]:
+    """An answer as JSON can hold it."""
+    return {
+        "question": found.question, "abstained": found.abstained, "pooled": [p._asdict() | {"ids": list(p.ids)} for p in found.pooled],
+        "quotations": [
+            _flat(q.record) | {
+                "design": q.design, "covered": q.covered, "field": q.passage.field, "start": q.passage.start, "end": q.passage.end,
+                "text": q.passage.text,
+            }
+            for q in found.quotations
         ],
     }  # fmt: skip

@@ -85,11 +85,12 @@ def quoted(lib: Library, query: str, found: Sequence[Record], *, most: int = 1) 
     for record, places, of, score in zip(found, spans, stems, passages.scores(stems, said, asked, query), strict=True):
         fits = [i for i, words_there in enumerate(of) if set(words_there) & set(asked)]
         best = sorted(sorted(fits, key=lambda i: (-score[i], i))[:most])
-        made.append(tuple(_passage(lib, record.abstract, places[i], asked, float(score[i])) for i in best))
+        made.append(tuple(passage(lib, record.abstract, places[i], asked, float(score[i])) for i in best))
     return made
 
 
-def _passage(lib: Library, text: str, span: Span, asked: Sequence[str], score: float) -> Passage:
+def passage(lib: Library, text: str, span: Span, asked: Sequence[str], score: float) -> Passage:
+    """A quotation, with the places of the words asked for (stems)."""
     marks = []
     for word in words.WORD.finditer(text, span.start, span.end):
         if any(stem in asked for stem in lib.engine.stems(word[0])):

@@ -1,0 +1,172 @@
+"""Answers as quotations: what several papers say, with numbers pooled where numbers are asked for. Nothing is written that is not quoted.
+
+Where fewer than two papers hold a sentence that covers what is asked, nothing is answered.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from edubba.papers import design, extracting, library, passages, records, searching, sentences, words
+from edubba.papers.engines import Filters
+from edubba.papers.extracting import Cell
+from edubba.papers.library import Library
+from edubba.papers.records import Record
+from edubba.papers.searching import Passage
+
+LOOKED = 50
+"""papers whose sentences are compared"""
+COVERED = 0.6
+"""least share of the question's words, weighed by their rarity, in a sentence that answers it; not tuned yet"""
+ASIDE = re.compile(
+    r"\b(aims?|aimed|purpose|objectives?|we sought|to (evaluate|assess|investigate|explore|determine|compare)|background|introduction|protocol"
+    r"|debate|unclear|unknown|remains? to be|warranted|questionnaire)\b",
+    re.IGNORECASE,
+)
+"""sentences that say what was asked, not what was found: they count half"""
+FEWEST = 2
+"""papers that an answer needs"""
+STATED = 400
+"""papers that are looked through for a number"""
+QUANTITIES = ((re.compile(r"\bincubation\b", re.IGNORECASE), "incubation period", extracting.incubation),)
+
+
+@dataclass(frozen=True)
+class Quotation:
+    """A sentence of a paper that answers."""
+
+    record: Record
+    passage: Passage
+    design: str
+    covered: float
+    """share of the question's words that it holds, weighed by their rarity"""
+
+
+class Pooled(NamedTuple):
+    """What the studies of a library say of a quantity; each study counts once."""
+
+    quantity: str
+    kind: str
+    """means are never pooled with medians"""
+    disease: str
+    studies: int
+    middle: float
+    """median over the studies"""
+    low: float
+    high: float
+    intervals: int
+    """studies that state a confidence interval"""
+    agreeing: int
+    """of these, how many intervals hold the middle"""
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a library says to a question."""
+
+    question: str
+    quotations: tuple[Quotation, ...]
+    pooled: tuple[Pooled, ...]
+    abstained: str
+    """why nothing is answered; empty where something is"""
+
+
+def ask(lib: Library | str | Path, question: str, *, k: int = 5, filters: Filters = Filters()) -> Answer:
+    """The k best sentences of different studies, and numbers where the question asks for a quantity that can be extracted.
+
+    Raises
+    ------
+    UserError
+        There is no such library.
+    """
+    if not isinstance(lib, Library):
+        lib = library.open(lib)
+    asked = words.asked(question)
+    stems = lib.engine.stems(words.named(asked))
+    found = searching.ranked(lib, asked, k=LOOKED, filters=filters)
+    taken = lib.take(found.numbers.tolist())
+    best = _best(lib, asked, stems, taken, found.scores)
+    quotations = tuple(best[i] for i in once([q.record for q in best]))[:k]
+    pooled = tuple(pool(lib, question, filters))
+    abstained = ""
+    if len(quotations) < FEWEST:
+        number = "only one paper" if quotations else "no paper"
+        abstained = f"{number} of this library holds a sentence that covers the question, and an answer needs two"
+    return Answer(question, () if abstained else quotations, pooled, abstained)
+
+
+def _best(
+    lib: Library, asked: str, stems: Sequence[str], taken: Sequence[Record], scores: np.ndarray
+) -> list[Quotation]:
+    """For each record its best sentence, if it covers the question; the best first."""
+    total = lib.records.rows
+    rarity = {stem: math.log(1 + total / (1 + lib.engine.holding(stem))) for stem in set(stems)}
+    spans = [sentences.split(record.abstract) for record in taken]
+    said = [[record.abstract[a:b] for a, b in places] for record, places in zip(taken, spans, strict=True)]
+    of = [[lib.engine.stems(words.named(text)) for text in texts] for texts in said]
+    made: list[tuple[float, Quotation]] = []
+    worth = passages.scores(of, said, stems, asked)
+    most = float(scores.max()) if len(scores) else 1.0
+    for record, places, each, score, whole in zip(taken, spans, of, worth, scores, strict=True):
+        if not len(score):
+            continue
+        score = score * np.array([0.5 if ASIDE.search(record.abstract[a:b]) else 1.0 for a, b in places])
+        i = int(score.argmax())
+        covered = sum(rarity[stem] for stem in rarity if stem in each[i]) / max(1e-9, sum(rarity.values()))
+        if covered >= COVERED:
+            passage = searching.passage(lib, record.abstract, places[i], stems, float(score[i]))
+            kind = design.of(record.title, record.abstract)
+            made.append(
+                (float(score[i]) * (0.5 + 0.5 * float(whole) / most), Quotation(record, passage, kind, covered))
+            )
+    return [quotation for _, quotation in sorted(made, key=lambda pair: -pair[0])]
+
+
+def once(found: Sequence[Record]) -> list[int]:
+    """Places of different studies: of a preprint and its article, or of two copies, the first counts."""
+    seen: set[str] = set()
+    kept = []
+    for i, record in enumerate(found):
+        title = records.plain(record.title)
+        name = title if len(title) >= 30 else f"{title} {record.id}"
+        if name not in seen:
+            seen.add(name)
+            kept.append(i)
+    return kept
+
+
+def pool(lib: Library, question: str, filters: Filters = Filters()) -> list[Pooled]:
+    """What the studies say of the quantity that a question asks for, by disease and kind; cited values are left out."""
+    made = []
+    for pattern, name, extract in QUANTITIES:
+        if not pattern.search(question):
+            continue
+        of = Record(id="", title="", abstract="")
+        disease = extracting.disease(question, len(question), of) or "COVID-19"
+        found = lib.take(searching.ranked(lib, name, k=STATED, filters=filters).numbers.tolist())
+        cells = [[c for c in extract(found[i]) if c.primary and c.disease == disease] for i in once(found)]
+        for kind in ("median", "mean"):
+            first = [next((c for c in of_study if c.kind == kind and c.value is not None), None) for of_study in cells]
+            if pooled := _pooled(name, kind, disease, [c for c in first if c is not None]):
+                made.append(pooled)
+    return made
+
+
+def _pooled(name: str, kind: str, disease: str, cells: Iterable[Cell]) -> Pooled | None:
+    told = [(c.value, c) for c in cells if c.value is not None]
+    if len(told) < FEWEST:
+        return None
+    values = np.array([value for value, _ in told])
+    middle = float(np.median(values))
+    stated = [c for _, c in told if c.interval == "95% CI" and c.low is not None and c.high is not None]
+    agreeing = sum(c.low <= middle <= c.high for c in stated if c.low is not None and c.high is not None)
+    return Pooled(
+        name, kind, disease, len(told), middle, float(values.min()), float(values.max()), len(stated), agreeing,
+        tuple(c.id for _, c in told),
+    )  # fmt: skip
