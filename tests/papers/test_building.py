@@ -23,7 +23,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 def contents(path):
     """Every record that is to be seen, by id."""
     lib = library.open(path)
-    return {r.id: r for r in lib.take([n for n, _ in lib.ids()])}
+    return {r.id: r for r in lib.take([n for n, _ in lib.scan(["id"])])}
 
 
 def small(engine, segment=7):
@@ -264,6 +264,9 @@ def test_another_engine_is_refused(tmp_path, cord19):
 
 
 def test_a_library_that_is_unfinished_or_not_there(tmp_path):
+    library.write(tmp_path / "half", library.State(store="sqlite", engine="sqlite"))
+    with pytest.raises(UserError, match="is unfinished: type its"):
+        library.open(tmp_path / "half")
     with pytest.raises(UserError, match="is no library"):
         library.open(tmp_path)
     (tmp_path / "library.json").write_text('{"format": "edubba.library/9"}')

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edubba.papers import design, extracting, library, passages, records, searching, sentences, words
+from edubba.papers import design, extracting, library, passages, records, searching, words
 from edubba.papers.engines import Filters
 from edubba.papers.extracting import Cell
 from edubba.papers.library import Library
@@ -107,9 +107,7 @@ def _best(
     """For each record its best sentence, if it covers the question; the best first."""
     total = lib.records.rows
     rarity = {stem: math.log(1 + total / (1 + lib.engine.holding(stem))) for stem in set(stems)}
-    spans = [sentences.split(record.abstract) for record in taken]
-    said = [[record.abstract[a:b] for a, b in places] for record, places in zip(taken, spans, strict=True)]
-    of = [[lib.engine.stems(words.named(text)) for text in texts] for texts in said]
+    spans, said, of = searching.cut(lib, taken)
     made: list[tuple[float, Quotation]] = []
     worth = passages.scores(of, said, stems, asked)
     most = float(scores.max()) if len(scores) else 1.0

@@ -381,16 +381,10 @@ class _Old:
 
     def __init__(self, lib: Library) -> None:
         pairs: list[tuple[int, int]] = []
-        gone = set(lib.removed.tolist())
         self.ids: dict[int, tuple[str, str]] = {}
-        number = -1
-        for batch in lib.records.scan():
-            for row in batch:
-                number += 1
-                if number in gone or number >= lib.state.visible:
-                    continue
-                self.ids[number] = row["id"], row["digest"]
-                pairs += [(key, number) for key in _keys(library.record(row))]
+        for number, row in lib.scan():
+            self.ids[number] = row["id"], row["digest"]
+            pairs += [(key, number) for key in _keys(library.record(row))]
         keys = np.array([key for key, _ in pairs], np.uint64)
         order = np.argsort(keys, kind="stable")
         self.keys, self.numbers = keys[order], np.array([n for _, n in pairs], np.int64)[order]

@@ -311,24 +311,18 @@ def table(lib: Library, name: str) -> list[dict[str, Any]]:
     if name not in TABLES:
         raise UserError(f"there is no table {name!r}: take one of {', '.join(TABLES)}")
     rows = []
-    gone = set(lib.removed.tolist())
-    number = -1
-    for batch in lib.records.scan():
-        for row in batch:
-            number += 1
-            if number in gone or number >= lib.state.visible:
-                continue
-            of = library.record(row)
-            for cell in TABLES[name](of):
-                rows.append(
-                    {
-                        "id": of.id, "title": of.title, "journal": of.journal, "published": str(of.published), "preprint": of.preprint,
-                        "design": row["design"], "disease": cell.disease, "kind": cell.kind, "value": cell.value, "low": cell.low,
-                        "high": cell.high, "interval": cell.interval, "primary": cell.primary,
-                        "quotation": of.abstract[cell.span.start : cell.span.end], "start": cell.span.start, "end": cell.span.end,
-                        "sentence": of.abstract[cell.sentence.start : cell.sentence.end], "doi": of.doi,
-                    }
-                )  # fmt: skip
+    for _, row in lib.scan():
+        of = library.record(row)
+        for cell in TABLES[name](of):
+            rows.append(
+                {
+                    "id": of.id, "title": of.title, "journal": of.journal, "published": str(of.published), "preprint": of.preprint,
+                    "design": row["design"], "disease": cell.disease, "kind": cell.kind, "value": cell.value, "low": cell.low,
+                    "high": cell.high, "interval": cell.interval, "primary": cell.primary,
+                    "quotation": of.abstract[cell.span.start : cell.span.end], "start": cell.span.start, "end": cell.span.end,
+                    "sentence": of.abstract[cell.sentence.start : cell.sentence.end], "doi": of.doi,
+                }
+            )  # fmt: skip
     return rows
 
 

@@ -82,7 +82,7 @@ class Library:
         if self._numbers is None:
             from edubba.papers import identity
 
-            pairs = [(identity.hashed(row["id"]), number) for number, row in self.ids()]
+            pairs = [(identity.hashed(row["id"]), number) for number, row in self.scan(["id"])]
             keys = np.array([key for key, _ in pairs], np.uint64)
             order = np.argsort(keys)
             self._numbers = keys[order], np.array([n for _, n in pairs], np.int64)[order]
@@ -94,15 +94,15 @@ class Library:
             return self.take([int(numbers[at])])[0]
         raise UserError(f"{self.path} has no record {id!r}")
 
-    def ids(self) -> Iterator[tuple[int, stores.Row]]:
-        """Number and id of every record that is to be seen."""
+    def scan(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, stores.Row]]:
+        """Number and row of every record that is to be seen."""
         gone = set(self.removed.tolist())
-        number = 0
-        for batch in self.records.scan(columns=["id"]):
+        number = -1
+        for batch in self.records.scan(columns=columns):
             for row in batch:
+                number += 1
                 if number < self.state.visible and number not in gone:
                     yield number, row
-                number += 1
 
 
 def open(path: str | Path) -> Library:
@@ -111,14 +111,17 @@ def open(path: str | Path) -> Library:
     Raises
     ------
     UserError
-        There is none, or it is of a later format.
+        There is none, it is of a later format, or its first release is still being taken in.
     """
     path = Path(path)
     if not (path / NAME).exists():
         raise UserError(
             f"{path} is no library: make one with `edubba papers build RELEASE -o {path}`, or name it with --library"
         )
-    return Library(path, read(path))
+    state = read(path)
+    if not state.release:
+        raise UserError(f"{path} is unfinished: type its `edubba papers build` line once more, it goes on")
+    return Library(path, state)
 
 
 def read(path: Path) -> State:

@@ -78,15 +78,20 @@ def uncertain(record: Record, filters: Filters) -> bool:
 def quoted(lib: Library, query: str, found: Sequence[Record], *, most: int = 1) -> list[tuple[Passage, ...]]:
     """For each record the sentences that fit a query best, in their order; none where no word of it is there."""
     asked = lib.engine.stems(words.named(query))
-    spans = [sentences.split(record.abstract) for record in found]
-    said = [[record.abstract[a:b] for a, b in places] for record, places in zip(found, spans, strict=True)]
-    stems = [[lib.engine.stems(words.named(text)) for text in texts] for texts in said]
+    spans, said, stems = cut(lib, found)
     made = []
     for record, places, of, score in zip(found, spans, stems, passages.scores(stems, said, asked, query), strict=True):
         fits = [i for i, words_there in enumerate(of) if set(words_there) & set(asked)]
         best = sorted(sorted(fits, key=lambda i: (-score[i], i))[:most])
         made.append(tuple(passage(lib, record.abstract, places[i], asked, float(score[i])) for i in best))
     return made
+
+
+def cut(lib: Library, found: Sequence[Record]) -> tuple[list[list[Span]], list[list[str]], list[list[list[str]]]]:
+    """Sentences of the abstracts: their places, themselves, and their stems."""
+    spans = [sentences.split(record.abstract) for record in found]
+    said = [[record.abstract[a:b] for a, b in places] for record, places in zip(found, spans, strict=True)]
+    return spans, said, [[lib.engine.stems(words.named(text)) for text in texts] for texts in said]
 
 
 def passage(lib: Library, text: str, span: Span, asked: Sequence[str], score: float) -> Passage:
