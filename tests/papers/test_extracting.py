@@ -41,6 +41,7 @@ def said(text, title=""):
         ("It was previously reported that the incubation period is 5 days.", [("value", 5.0, "", "", False)]),
         ("Average, mode and median incubation periods are 7.4, 4 and 7 days.", [("mean", 7.4, "", "", True), ("mode", 4.0, "", "", True), ("median", 7.0, "", "", True)]),
         ("The mean and standard deviation were 7.44 days and 4.39 days for incubation period, 2.5 days for others.", [("mean", 7.44, "SD", "", True)]),
+        ("A median incubation period of 7 days, which is 1.8 days longer than in the hospital.", [("median", 7.0, "", "", True)]),
         # other quantities, thresholds, assumptions, cultures, beliefs
         ("The incubation period was longer than 14 days for 3 cases.", []),
         ("We assumed an incubation period of one week.", []),
