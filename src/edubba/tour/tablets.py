@@ -26,7 +26,7 @@ from edubba.tablets import (
 )
 from edubba.tablets import report as pages
 
-ABOUT = "rendering clay tablets, learning to read them, about 2 minutes on 2 cores"
+ABOUT = "rendering clay tablets, learning to read them, about 4 minutes on 2 cores"
 CREDIT = "signs from Noto Sans Cuneiform (SIL OFL 1.1), names from the Oracc Sign List (CC0)"
 NEEDS = ()
 """chapters whose results are used again"""
