@@ -42,14 +42,16 @@ def main() -> None:
     rows = []
     for photo in arguments.photos:
         pixels, _ = photographs.read(photo)
-        found, high = detector.detect(reader.finds, pixels, threshold=reader.threshold)
+        found, high = detector.detect(reader.finds, pixels, threshold=reader.threshold, looks=reader.looks)
         megapixels = pixels.shape[0] * pixels.shape[1] * (detector.HEIGHT / high) ** 2 / 1e6
         row = {
             "photo": photo.name, "megapixels": pixels.shape[0] * pixels.shape[1] / 1e6, "megapixels_seen": megapixels,
             "sign_height": high, "signs": len(found.boxes),
         }  # fmt: skip
         ways = {
-            "detect": lambda pixels=pixels: detector.detect(reader.finds, pixels, threshold=reader.threshold),
+            "detect": lambda pixels=pixels: detector.detect(
+                reader.finds, pixels, threshold=reader.threshold, looks=reader.looks
+            ),
             "read": lambda photo=photo: writing.read_and_write(
                 photo, reader=arguments.reader, restorer=arguments.restorer, out=tempfile.mkdtemp()
             ),

@@ -1,5 +1,6 @@
 """Finding signs: the same answer with any tiles, targets where the boxes are, training that learns, sizes found."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -155,9 +156,9 @@ def test_overlap_of_boxes_with_themselves_and_far_ones():
 
 
 def test_a_detector_is_kept_with_its_threshold(trained, tmp_path):
-    detector.save(tmp_path / "d", trained, threshold=0.35, data={"n": 1})
-    again, threshold = detector.load(tmp_path / "d")
-    assert threshold == 0.35
+    detector.save(tmp_path / "d", trained, threshold=0.35, looks=(1.0, 1.15), data={"n": 1})
+    again, threshold, looks = detector.load(tmp_path / "d")
+    assert (threshold, looks) == (0.35, (1.0, 1.15))
     a, b = (detector.heat_map(m, blots(50).grey) for m in (trained, again))
     assert (a == b).all()
 
@@ -167,6 +168,24 @@ def test_the_threshold_is_the_best_that_was_tried(trained):
     threshold, tried = detector.choose_threshold(seen)
     assert dict(tried)[threshold] == max(f1 for _, f1 in tried)
     assert len(tried) == 13
+
+
+def test_the_looks_are_the_best_that_were_tried(trained):
+    """Trained at one size alone and for a moment: its boxes are of one size at any scale, so that more looks harm."""
+    seen = [blots(i) for i in (60, 61, 62)]
+    looks, found, tried = detector.choose_looks(trained, seen)
+    assert dict(tried)[looks] == max(value for _, value in tried)
+    assert [k for k, _ in tried] == [(1.0,), (1.0, 1.15), (1.0, 1.15, 1.3)]
+    again = [detector.detect_scaled(trained, f.grey, threshold=detector.FAINT, looks=looks) for f in seen]
+    assert all((a.boxes == b.boxes).all() for (a, _), b in zip(found, again, strict=True))
+
+
+def test_a_detector_without_a_choice_of_looks_takes_all(trained, tmp_path):
+    detector.save(tmp_path / "d", trained, threshold=0.35, looks=(1.0,), data={"n": 1})
+    card = json.loads((tmp_path / "d" / "model.json").read_text())
+    del card["calibration"]["looks"]
+    (tmp_path / "d" / "model.json").write_text(json.dumps(card))
+    assert detector.load(tmp_path / "d")[2] == detector.LOOKS
 
 
 def test_looks_at_several_sizes_are_averaged():

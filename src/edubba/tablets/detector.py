@@ -40,6 +40,9 @@ WINDOW = 768
 """side of the middle that is looked at for that, pixels after resizing"""
 LOOKS = (1.0, 1.15, 1.3)
 """sizes at which a photograph is looked at, as shares of the size at which the network works"""
+FEWER = (LOOKS[:1], LOOKS[:2], LOOKS)
+"""what validation chooses among: a detector that was trained for a short time has boxes of one size at any scale, and
+more looks harm it"""
 SAME = 0.55
 """least overlap of two boxes that different looks have of one sign"""
 FAINT = 0.02
@@ -397,7 +400,12 @@ def suppress(
 
 
 def detect(
-    model: nn.Module, photograph: UInt8[np.ndarray, "h w c"], *, sign_height: float = 0.0, threshold: float = 0.05
+    model: nn.Module,
+    photograph: UInt8[np.ndarray, "h w c"],
+    *,
+    sign_height: float = 0.0,
+    threshold: float = 0.05,
+    looks: Sequence[float] = LOOKS,
 ) -> tuple[Detections, float]:
     """Signs of a photograph of any size, and how high they are in it (pixels).
 
@@ -415,7 +423,7 @@ def detect(
         )
     scale = HEIGHT / sign_height if sign_height else estimate(model, grey)
     smaller = resized(grey, scale)
-    found = detect_scaled(model, smaller, threshold=threshold)
+    found = detect_scaled(model, smaller, threshold=threshold, looks=looks)
     back = np.array([grey.shape[1] / smaller.shape[1], grey.shape[0] / smaller.shape[0]] * 2, np.float32)
     return Detections(found.boxes * back, found.scores), HEIGHT / scale
 
@@ -452,6 +460,18 @@ def estimate(model: nn.Module, grey: UInt8[np.ndarray, "h w"]) -> float:
     return best
 
 
+def choose_looks(
+    model: nn.Module, faces: Sequence[Faces]
+) -> tuple[tuple[float, ...], list[tuple[Detections, Faces]], list[tuple[tuple[float, ...], float]]]:
+    """The sizes to look at with the best average precision, what is found with them, and every choice with its value."""
+    tried = []
+    for looks in FEWER:
+        seen = [(detect_scaled(model, face.grey, threshold=FAINT, looks=looks), face) for face in faces]
+        tried.append((looks, seen, scoring.average_precision_inside(seen)))
+    looks, seen, _ = max(tried, key=lambda one: one[2])
+    return looks, seen, [(looks, value) for looks, _, value in tried]
+
+
 def choose_threshold(seen: Sequence[tuple[Detections, Faces]]) -> tuple[float, list[tuple[float, float]]]:
     """The least score at which detections count, by F1 of boxes inside the annotated regions; every one tried."""
     tried = []
@@ -470,21 +490,22 @@ def _built(card: dict[str, Any]) -> Detector:
     return build()
 
 
-def save(path: Path, model: nn.Module, *, threshold: float, data: dict[str, Any]) -> None:
+def save(path: Path, model: nn.Module, *, threshold: float, looks: Sequence[float], data: dict[str, Any]) -> None:
     """A detector bundle."""
     card = models.card(
         kind="detector",
         architecture={"name": "centres", "arguments": {}},
         input={"kind": "image", "channels": 1, "size": 0, "range": [0, 1], "mean": [0.5], "std": [0.25], "sign_height": HEIGHT},
         output={"embedding": TOP, "classes": None},
-        calibration={"threshold": threshold, "split": "validation"},
+        calibration={"threshold": threshold, "looks": list(looks), "split": "validation"},
         data=data,
         licence="of the photographs that it was trained on",
     )  # fmt: skip
     models.save(path, model, card, builder=_built)
 
 
-def load(path: Path) -> tuple[nn.Module, float]:
-    """A detector and its threshold."""
+def load(path: Path) -> tuple[nn.Module, float, tuple[float, ...]]:
+    """A detector, its threshold, and the sizes at which it looks at a photograph."""
     bundle = models.load(path, builder=_built)
-    return bundle.model, bundle.card["calibration"]["threshold"]
+    chosen = bundle.card["calibration"]
+    return bundle.model, chosen["threshold"], tuple(chosen.get("looks", LOOKS))

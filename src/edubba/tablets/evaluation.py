@@ -104,7 +104,7 @@ def judge(reader: reading.Reader, page: Page, restorer: Any) -> Judged:
     """Read a page as a stranger's photograph, of which the period may be known, and its true boxes besides."""
     began = time.perf_counter()
     pixels = page.grey[..., None]
-    found, _ = detector.detect(reader.finds, pixels, threshold=LEAST)
+    found, _ = detector.detect(reader.finds, pixels, threshold=LEAST, looks=reader.looks)
     kept = scoring.inside(found.boxes, page.regions)
     boxes, scores = found.boxes[kept], found.scores[kept]
     namer, period = reader.namer, page.tablet.period if page.tablet.period in reader.namer.periods else ""

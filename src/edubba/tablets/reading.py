@@ -27,6 +27,8 @@ class Reader:
     finds: nn.Module
     threshold: float
     """least score of a detection"""
+    looks: tuple[float, ...]
+    """sizes at which a photograph is looked at, see `detector.LOOKS`"""
     namer: signs.Namer
 
 
@@ -45,8 +47,8 @@ def load(path: str | Path) -> Reader:
         raise UserError(
             f"{path} holds no reader: make one with `edubba tablets train ANNOTATIONS --images DIR -o {path}`"
         )
-    finds, threshold = detector.load(path / "model" / "detector")
-    return Reader(finds, threshold, signs.load(path / "model" / "signs"))
+    finds, threshold, looks = detector.load(path / "model" / "detector")
+    return Reader(finds, threshold, looks, signs.load(path / "model" / "signs"))
 
 
 def cut(
@@ -102,10 +104,18 @@ def read(
         known = ", ".join(namer.periods) or "none"
         raise UserError(f"--period {period!r} is not one that this reader was trained with ({known}): leave it out")
     pixels, known_as = photographs.read(photograph)
-    found, height = detector.detect(reader.finds, pixels, sign_height=sign_height, threshold=reader.threshold)
+    found, height = detector.detect(
+        reader.finds, pixels, sign_height=sign_height, threshold=reader.threshold, looks=reader.looks
+    )
     tablet = Tablet(id=id or Path(photograph).stem, period=period, photograph=known_as)
     tablet = tablet.stepped(
-        step("detect", sign_height=round(height, 1), threshold=reader.threshold, found=len(found.boxes))
+        step(
+            "detect",
+            sign_height=round(height, 1),
+            threshold=reader.threshold,
+            looks=list(reader.looks),
+            found=len(found.boxes),
+        )
     )
     surfaces = ordered(found.boxes, found.scores)
     tablet = replace(tablet, surfaces=surfaces).stepped(step("order", method="chains"))

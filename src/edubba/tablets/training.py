@@ -251,23 +251,27 @@ def _detector(
             shown = [faces(p) for p in looked]
             watched = shown if spec.detecting.fit.keep == "best" else ()
             model = detector.fit([faces(p) for p in learned], spec.detecting, validation=watched, run=child)
-            seen = [(detector.detect_scaled(model, f.grey, threshold=detector.FAINT), f) for f in shown]
+            looks, seen, compared = detector.choose_looks(model, shown)
             threshold, tried = detector.choose_threshold(seen)
             value = stats.bootstrap(
                 lambda i: scoring.average_precision_inside([seen[k] for k in i]), np.arange(len(seen)),
                 group=np.array([p.group for p in looked]), draws=300,
             )  # fmt: skip
             if child.writes:
-                detector.save(place, model, threshold=threshold, data={"n": sum(len(p.boxes) for p in learned)})
+                detector.save(
+                    place, model, threshold=threshold, looks=looks, data={"n": sum(len(p.boxes) for p in learned)}
+                )
                 result = stats.result(
                     "detection/ap50", *value, method="bootstrap over tablets", n=len({p.group for p in looked}),
                     unit="tablet", data=source, split="validation", seconds=0.0,
                 )  # fmt: skip
-                choice = {
-                    "name": "detection threshold", "value": threshold, "metric": "F1 of boxes", "split": "validation",
-                    "candidates": [f"{t:.2f}: {f:.4f}" for t, f in tried],
-                }  # fmt: skip
-                child.finish([result], choices=[choice], warnings=[])
+                choices = [
+                    {"name": "sizes at which a photograph is looked at", "value": list(looks), "metric": "AP50 of boxes",
+                     "split": "validation", "candidates": [f"{', '.join(map(str, k))}: {v:.4f}" for k, v in compared]},
+                    {"name": "detection threshold", "value": threshold, "metric": "F1 of boxes", "split": "validation",
+                     "candidates": [f"{t:.2f}: {f:.4f}" for t, f in tried]},
+                ]  # fmt: skip
+                child.finish([result], choices=choices, warnings=[])
     return child.results, child.document["choices"]
 
 
