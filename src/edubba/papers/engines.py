@@ -186,7 +186,10 @@ class Tantivy:
         searcher = self.index.searcher()
         hits = searcher.search(asked, limit=k, count=False).hits
         numbers = searcher.fast_field_values("number", [address for _, address in hits]) if hits else []
-        return Found(np.array(numbers, np.int64).reshape(-1), np.array([score for score, _ in hits], np.float64))
+        found = np.array(numbers, np.int64).reshape(-1), np.array([score for score, _ in hits], np.float64)
+        # where records lie in the index depends on its threads: equal scores are put in the order of the numbers
+        order = np.lexsort((found[0], -found[1]))
+        return Found(found[0][order], found[1][order])
 
     def stems(self, text: str) -> list[str]:
         return list(self.words.analyze(text))

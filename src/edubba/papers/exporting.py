@@ -10,10 +10,24 @@ from typing import Any
 from edubba.core import files
 from edubba.core.errors import UserError
 from edubba.papers.answering import Answer
+from edubba.papers.claims import Verdict
 from edubba.papers.records import Record
 from edubba.papers.searching import Hit
 
-COLUMNS = ("id", "title", "authors", "journal", "published", "doi", "pmcid", "pmid", "licence", "preprint", "url")
+COLUMNS = (
+    "id",
+    "title",
+    "authors",
+    "journal",
+    "published",
+    "doi",
+    "pmcid",
+    "pmid",
+    "licence",
+    "preprint",
+    "url",
+    "retracted",
+)
 
 
 def write(path: str | Path, found: Sequence[Record]) -> Path:
@@ -79,6 +93,7 @@ def _flat(of: Record) -> dict[str, Any]:
     return {
         "id": of.id, "title": of.title, "authors": "; ".join(of.authors), "journal": of.journal, "published": str(of.published),
         "doi": of.doi, "pmcid": of.pmcid, "pmid": of.pmid, "licence": of.licence, "preprint": of.preprint, "url": of.url,
+        "retracted": of.retracted,
     }  # fmt: skip
 
 
@@ -103,5 +118,19 @@ def of_answer(found: Answer) -> dict[str, Any]:
                 "text": q.passage.text,
             }
             for q in found.quotations
+        ],
+    }  # fmt: skip
+
+
+def of_verdict(found: Verdict) -> dict[str, Any]:
+    """A checked claim as JSON can hold it."""
+    return {
+        "claim": found.claim, "verdict": found.label, "supported": round(found.supported, 4), "refuted": round(found.refuted, 4),
+        "evidence": [
+            _flat(e.record) | {
+                "design": e.design, "supports": round(e.supports, 4), "refutes": round(e.refutes, 4),
+                "passages": [{"field": p.field, "start": p.start, "end": p.end, "text": p.text} for p in e.passages],
+            }
+            for e in found.evidence
         ],
     }  # fmt: skip

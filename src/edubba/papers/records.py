@@ -24,6 +24,15 @@ EMPTY = re.compile(
 )
 LEAD = re.compile(r"^\W*(abstract|summary)\b\s*[:.\-]?\s+(?=\S)", re.IGNORECASE)
 TAG = re.compile(r"</?(jats:)?[a-z][a-z0-9:]*(\s[^<>]*)?/?>", re.IGNORECASE)
+RETRACTED = frozenset(
+    {
+        "10.1016/s0140-6736(20)31180-6",  # Mehra and others, The Lancet 2020
+        "10.1056/nejmoa2007621",  # Mehra and others, NEJM 2020
+        "10.1101/2020.01.30.927871",  # Pradhan and others, bioRxiv 2020, withdrawn
+        "10.1016/j.ijantimicag.2020.105949",  # Gautret and others, Int J Antimicrob Agents 2020
+    }
+)
+"""papers of CORD-19 that were taken back; releases do not say so, and the list is short of most"""
 FIGURE = re.compile(r"\s*\[Figure: see text\]", re.IGNORECASE)
 BLANK = re.compile(r"\s+")
 
@@ -65,6 +74,11 @@ class Record:
     """names of its full texts among the bodies: sha of a PDF, or PMCID"""
     sources: tuple[dict[str, str], ...] = field(default=(), compare=True)
     """the rows of the release that it was made from, as they stand there, without title and abstract where these are its own"""
+
+    @property
+    def retracted(self) -> bool:
+        """Whether it is known here to have been taken back."""
+        return self.doi in RETRACTED
 
     @property
     def shown(self) -> bool:
