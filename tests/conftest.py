@@ -1,7 +1,9 @@
 import json
 import os
+import select
 import shutil
 import subprocess
+import time
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
@@ -53,6 +55,7 @@ class Chromium:
 
     def receive(self):
         while b"\0" not in self.rest:
+            assert select.select([self.come], [], [], 120)[0], "the browser says nothing"
             part = os.read(self.come, 1 << 20)
             assert part, "the browser ended"
             self.rest += part
@@ -69,9 +72,19 @@ class Chromium:
 
     def open(self, path):
         self.events.clear()
-        self("Page.navigate", url=path.as_uri())
+        self("Page.navigate", url=path if isinstance(path, str) else path.as_uri())
+        self.loaded()
+
+    def loaded(self):
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self.receive())
+
+    def wait(self, condition):
+        for _ in range(200):
+            if self.ask(condition):
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"never: {condition}")
 
     def ask(self, expression):
         return self("Runtime.evaluate", expression=expression, returnByValue=True)["result"]["value"]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edubba.papers import design, extracting, library, passages, records, searching, words
+from edubba.papers import design, extracting, library, passages, searching, words
 from edubba.papers.engines import Filters
 from edubba.papers.extracting import Cell
 from edubba.papers.library import Library
@@ -91,7 +91,7 @@ def ask(lib: Library | str | Path, question: str, *, k: int = 5, filters: Filter
     stems = lib.engine.stems(words.named(asked))
     found = searching.ranked(lib, asked, k=LOOKED, filters=filters)
     taken = lib.take(found.numbers.tolist())
-    best = _best(lib, asked, stems, taken, found.scores)
+    best = _best(lib, question, stems, taken, found.scores)
     quotations = tuple(best[i] for i in once([q.record for q in best]))[:k]
     pooled = tuple(pool(lib, question, filters))
     abstained = ""
@@ -102,22 +102,25 @@ def ask(lib: Library | str | Path, question: str, *, k: int = 5, filters: Filter
 
 
 def _best(
-    lib: Library, asked: str, stems: Sequence[str], taken: Sequence[Record], scores: np.ndarray
+    lib: Library, question: str, stems: Sequence[str], taken: Sequence[Record], scores: np.ndarray
 ) -> list[Quotation]:
     """For each record its best sentence, if it covers the question; the best first."""
     total = lib.records.rows
     rarity = {stem: math.log(1 + total / (1 + lib.engine.holding(stem))) for stem in set(stems)}
     spans, said, of = searching.cut(lib, taken)
     made: list[tuple[float, Quotation]] = []
-    worth = passages.scores(of, said, stems, asked)
+    worth = passages.scores(of, said, stems, question)
     most = float(scores.max()) if len(scores) else 1.0
-    for record, places, each, score, whole in zip(taken, spans, of, worth, scores, strict=True):
+    quantity = bool(passages.QUANTITY.search(question))
+    for record, places, texts, each, score, whole in zip(taken, spans, said, of, worth, scores, strict=True):
         if not len(score):
             continue
-        score = score * np.array([0.5 if ASIDE.search(record.abstract[a:b]) else 1.0 for a, b in places])
+        score = score * np.array([0.5 if ASIDE.search(text) else 1.0 for text in texts])
+        if quantity:
+            score = score * np.array([passages.numbered(text) for text in texts])
         i = int(score.argmax())
         covered = sum(rarity[stem] for stem in rarity if stem in each[i]) / max(1e-9, sum(rarity.values()))
-        if covered >= COVERED:
+        if covered >= COVERED and score[i] > 0:
             passage = searching.passage(lib, record.abstract, places[i], stems, float(score[i]))
             kind = design.of(record.title, record.abstract)
             made.append(
@@ -128,15 +131,7 @@ def _best(
 
 def once(found: Sequence[Record]) -> list[int]:
     """Places of different studies: of a preprint and its article, or of two copies, the first counts."""
-    seen: set[str] = set()
-    kept = []
-    for i, record in enumerate(found):
-        title = records.plain(record.title)
-        name = title if len(title) >= 30 else f"{title} {record.id}"
-        if name not in seen:
-            seen.add(name)
-            kept.append(i)
-    return kept
+    return [first for first, *_ in searching.together(found)]
 
 
 def pool(lib: Library, question: str, filters: Filters = Filters()) -> list[Pooled]:

@@ -1,7 +1,6 @@
-"""Verbs of the room: build, search, ask, extract, check, notices, evaluate. Heavy imports stand inside the verbs."""
+"""Verbs of the room: build, search, ask, extract, check, serve, notices, evaluate. Heavy imports stand inside the verbs."""
 
 import sys
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -102,13 +101,9 @@ def search(
     kind
         Preprints or what is no preprint.
     """
-    from edubba.papers import exporting, searching
-    from edubba.papers.engines import Filters
+    from edubba.papers import engines, exporting, searching
 
-    filters = Filters(
-        since=_day(since, "since"), until=_day(until, "until"), design=_design(design), licence=licence, journal=journal,
-        preprint=None if kind == "all" else kind == "preprint",
-    )  # fmt: skip
+    filters = engines.filters(since=since, until=until, design=design, licence=licence, journal=journal, kind=kind)
     hits = searching.search(library, query, k=k, filters=filters)
     if export is not None:
         exporting.write(export, [hit.record for hit in hits])
@@ -154,10 +149,9 @@ def ask(
     design
         Kind of study.
     """
-    from edubba.papers import answering, exporting
-    from edubba.papers.engines import Filters
+    from edubba.papers import answering, engines, exporting
 
-    filters = Filters(since=_day(since, "since"), until=_day(until, "until"), design=_design(design))
+    filters = engines.filters(since=since, until=until, design=design)
     found = answering.ask(library, question, k=k, filters=filters)
     if json:
         show(exporting.of_answer(found), json=True)
@@ -237,10 +231,9 @@ def check(
     design
         Kind of study.
     """
-    from edubba.papers import claims, exporting
-    from edubba.papers.engines import Filters
+    from edubba.papers import claims, engines, exporting
 
-    filters = Filters(since=_day(since, "since"), until=_day(until, "until"), design=_design(design))
+    filters = engines.filters(since=since, until=until, design=design)
     found = claims.check(library, claim, filters=filters)
     if json:
         show(exporting.of_verdict(found), json=True)
@@ -254,6 +247,22 @@ def check(
             for passage in e.passages:
                 print(f"        “{passage.text}”")
     return 0 if found.label in claims.LABELS[1:] else 4
+
+
+@app.command
+def serve(
+    library: Annotated[Path, Parameter(help="the folder that `edubba papers build` made")] = Path("library"),
+    *,
+    port: Annotated[int, Parameter(help="of this machine")] = 8765,
+) -> int:
+    """Open a page for this machine alone: search with facets, answers, claims, quotations in their place, export.
+
+    It works without JavaScript and fetches nothing from elsewhere. Ctrl-C stops it.
+    """
+    from edubba.papers import serving
+
+    serving.serve(library, port=port)
+    return 0
 
 
 @app.command
@@ -295,28 +304,6 @@ def _about(of: "Record", *marks: str) -> str:
     return f"{', '.join(part for part in known if part)}  [{of.id}]"
 
 
-def _day(text: str, name: str) -> date | None:
-    """The first or last day that a date given as year, month or day means."""
-    from edubba.core.errors import UserError
-    from edubba.papers import records
-
-    if not text:
-        return None
-    found = records.published(text)
-    if found.first is None:
-        raise UserError(f"--{name} {text!r} is no date: write a year, month or day, as 2020, 2020-03 or 2020-03-11")
-    return found.first if name == "since" else found.last
-
-
-def _design(text: str) -> str:
-    from edubba.core.errors import UserError
-    from edubba.papers.design import DESIGNS
-
-    if text and text.lower() not in DESIGNS:
-        raise UserError(f"--design {text!r} is not known: take one of {', '.join(DESIGNS)}")
-    return text.lower()
-
-
 @app.command
 def notices(
     file: Path,
@@ -336,9 +323,10 @@ def notices(
     since
         Show those from this day on; earlier ones are still compared with.
     """
+    from edubba.papers import engines
     from edubba.papers import notices as of
 
-    first = _day(since, "since")
+    first = engines.filters(since=since).since
     found = [
         r
         for r in of.rank(of.read(file))

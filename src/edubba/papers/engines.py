@@ -19,6 +19,8 @@ from jaxtyping import Float64, Int64
 from edubba.core import files
 from edubba.core.errors import UserError, need
 from edubba.papers import words
+from edubba.papers.design import DESIGNS
+from edubba.papers.records import Published, published
 
 ENGINES = ("tantivy", "sqlite")
 ENDING = re.compile(r"(ies|es|s|ing|ed|ly|y|e)$")
@@ -53,6 +55,34 @@ class Filters:
     licence: str = ""
     journal: str = ""
     preprint: bool | None = None
+
+
+def filters(
+    *, since: str = "", until: str = "", design: str = "", licence: str = "", journal: str = "", kind: str = ""
+) -> Filters:
+    """Filters as people write them; `kind` is preprint, article, or empty for both.
+
+    Raises
+    ------
+    UserError
+        A date, a design or a kind is none.
+    """
+    first, last = _day("since", since), _day("until", until)
+    if design and design.lower() not in DESIGNS:
+        raise UserError(f"design {design!r} is not known: take one of {', '.join(DESIGNS)}")
+    if kind not in ("", "all", "preprint", "article"):
+        raise UserError(f"kind {kind!r} is not known: take preprint or article, or leave it out")
+    return Filters(
+        since=first.first, until=last.last, design=design.lower(), licence=licence, journal=journal,
+        preprint=None if kind in ("", "all") else kind == "preprint",
+    )  # fmt: skip
+
+
+def _day(name: str, text: str) -> Published:
+    found = published(text)
+    if text and found.first is None:
+        raise UserError(f"{name} {text!r} is no date: write a year, month or day, as 2020, 2020-03 or 2020-03-11")
+    return found
 
 
 class Found(NamedTuple):

@@ -100,7 +100,7 @@ def _flat(of: Record) -> dict[str, Any]:
 def of_hit(hit: Hit) -> dict[str, Any]:
     """A hit as JSON can hold it; the whole abstract only where its licence lets it be shown."""
     return _flat(hit.record) | {
-        "abstract": hit.record.abstract if hit.record.shown else None, "score": hit.score, "date_uncertain": hit.uncertain,
+        "also": [other.id for other in hit.also], "abstract": hit.record.abstract if hit.record.shown else None, "score": hit.score, "date_uncertain": hit.uncertain,
         "passages": [
             {"field": p.field, "start": p.start, "end": p.end, "text": p.text, "marks": [list(m) for m in p.marks]}
             for p in hit.passages

@@ -9,6 +9,8 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float64
 
+from edubba.papers.words import COVID
+
 K1, B = 0.9, 0.4
 PAIRS, AROUND, COVERED, NUMBERS = 0.3, 0.3, 2.0, 1.0
 """weights of pairs of words, of the sentence with its neighbours, of the share of the question's words that it has, and of a
@@ -70,8 +72,17 @@ def scores(
     total += PAIRS * bm25([_pairs(sentence) for sentence in flat], _pairs(asked))
     total += COVERED * np.array([len(wanted & set(sentence)) / max(1, len(wanted)) for sentence in flat])
     if QUANTITY.search(question):
-        total += NUMBERS * np.array([bool(NUMBER.search(text)) for texts in said for text in texts], float)
+        total += NUMBERS * np.array([numbered(text) for texts in said for text in texts], float)
     return np.split(total, np.cumsum([len(document) for document in documents])[:-1]) if documents else []
+
+
+def numbered(text: str) -> bool:
+    """Whether a text states a number; that of a disease's name is none.
+
+    >>> numbered("COVID-19 in cities"), numbered("Two cases of COVID-19")
+    (False, True)
+    """
+    return bool(NUMBER.search(COVID.sub(" ", text)))
 
 
 def _pairs(words: Sequence[str]) -> list[str]:

@@ -1,16 +1,22 @@
 """Search: records that fit a question, each with the passage that says why, to the letter."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from edubba.papers import engines, library, passages, sentences, words
+from edubba.papers import engines, library, passages, records, sentences, words
 from edubba.papers.engines import Filters
 from edubba.papers.library import Library
 from edubba.papers.records import Record
 from edubba.papers.sentences import Span
 
+LONG = 30
+"""letters of a title from which on it names one study"""
+WORDS = 15
+"""words of an abstract that papers like it are looked for with"""
 MORE = 3
 """how many times as many records are asked for as are wanted, since some are removed or doubles"""
 
@@ -36,10 +42,24 @@ class Hit:
     passages: tuple[Passage, ...]
     uncertain: bool
     """its date is not known well enough to say whether it lies in the time asked for"""
+    also: tuple[Record, ...] = ()
+    """the same study under other ids: its preprint or article, or a copy"""
 
 
-def search(lib: Library | str | Path, query: str, *, k: int = 10, filters: Filters = Filters()) -> list[Hit]:
-    """The k records that fit a query best, the best first.
+def search(
+    lib: Library | str | Path,
+    query: str,
+    *,
+    k: int = 10,
+    filters: Filters = Filters(),
+    passages_of: slice = slice(None),
+) -> list[Hit]:
+    """The k studies that fit a query best, the best first; of a preprint and its article the one that fits better.
+
+    Parameters
+    ----------
+    passages_of
+        The hits whose passages are looked for, where not all are shown.
 
     Raises
     ------
@@ -49,13 +69,40 @@ def search(lib: Library | str | Path, query: str, *, k: int = 10, filters: Filte
     if not isinstance(lib, Library):
         lib = library.open(lib)
     asked = words.asked(query)
-    found = ranked(lib, asked, k=k, filters=filters)
+    found = ranked(lib, asked, k=k + k // 5 + 2, filters=filters)
     taken = lib.take(found.numbers.tolist())
-    quotes = quoted(lib, asked, taken)
+    studies = together(taken)[:k]
+    shown = studies[passages_of]
+    quotes = dict(zip((s[0] for s in shown), quoted(lib, asked, [taken[s[0]] for s in shown]), strict=True))
     return [
-        Hit(record, float(score), quotations, uncertain(record, filters))
-        for record, score, quotations in zip(taken, found.scores, quotes, strict=True)
-    ]
+        Hit(
+            taken[first], float(found.scores[first]), quotes.get(first, ()), uncertain(taken[first], filters),
+            tuple(taken[i] for i in others),
+        )
+        for first, *others in studies
+    ]  # fmt: skip
+
+
+def together(found: Sequence[Record]) -> list[list[int]]:
+    """Places of the records of each study, in the order of its first: a preprint and its article, or copies, have one title."""
+    studies: dict[str, list[int]] = {}
+    for i, record in enumerate(found):
+        title = records.plain(record.title)
+        studies.setdefault(title if len(title) >= LONG else f"{title} {record.id}", []).append(i)
+    return list(studies.values())
+
+
+def similar(lib: Library, record: Record, *, k: int = 5) -> list[Record]:
+    """The k papers whose words are nearest to a paper's: its title, and the rarest words of its abstract."""
+    stems = Counter(lib.engine.stems(words.named(record.abstract)))
+    total = lib.records.rows
+    worth = {stem: n * math.log(1 + total / (1 + lib.engine.holding(stem))) for stem, n in stems.items()}
+    rarest = sorted(worth, key=lambda stem: -worth[stem])[:WORDS]
+    found = ranked(lib, " ".join([record.title, *rarest]), k=2 * k + 2)
+    taken = lib.take(found.numbers.tolist())
+    own = records.plain(record.title)
+    kept = [taken[first] for first, *_ in together(taken)]
+    return [other for other in kept if other.id != record.id and records.plain(other.title) != own][:k]
 
 
 def ranked(lib: Library, query: str, *, k: int, filters: Filters = Filters()) -> engines.Found:
