@@ -147,6 +147,19 @@ def test_suppression_keeps_the_surest_of_those_that_overlap():
     assert detector.suppress(np.zeros((0, 4)), np.zeros(0), overlap=0.45).tolist() == []
 
 
+@given(st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_suppression_is_as_if_every_box_were_compared_with_every_other(seed):
+    rng = np.random.default_rng(seed)
+    low = rng.uniform(0, 200, (60, 2))
+    boxes, scores = np.concatenate([low, low + rng.uniform(1, 90, (60, 2))], axis=1), rng.random(60)
+    overlap, kept = scoring.iou(boxes, boxes), []
+    for i in np.argsort(-scores, kind="stable").tolist():
+        if all(overlap[i, k] <= 0.45 for k in kept):
+            kept.append(i)
+    assert detector.suppress(boxes, scores, overlap=0.45).tolist() == kept
+
+
 def test_overlap_of_boxes_with_themselves_and_far_ones():
     a = torch.tensor([[5.0, 5.0, 4.0, 4.0]])[..., None]
     assert float(detector.giou(a, a)) == pytest.approx(1)
@@ -201,6 +214,24 @@ def test_looks_at_several_sizes_are_averaged():
     alone = detector.merged([one], overlap=0.45)
     np.testing.assert_array_equal(alone.boxes, one.boxes)
     np.testing.assert_allclose(alone.scores, one.scores)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=20)
+def test_looks_are_averaged_as_if_every_box_were_compared_with_every_other(seed):
+    rng = np.random.default_rng(seed)
+    grid = np.stack(np.meshgrid(np.arange(6), np.arange(6)), -1).reshape(-1, 2) * 30.0
+    looks = []
+    for _ in range(3):
+        some = grid[rng.random(len(grid)) < 0.7]
+        low = some + rng.uniform(-8, 8, some.shape)
+        boxes = np.concatenate([low, low + rng.uniform(24, 60, some.shape)], axis=1).astype(np.float32)
+        looks.append(detector.Detections(boxes, rng.random(len(some)).astype(np.float32)))
+    found = detector.merged(looks, overlap=0.45)
+    boxes, scores = (np.concatenate([getattr(look, field) for look in looks]) for field in ("boxes", "scores"))
+    kept = boxes[detector.suppress(boxes, scores, overlap=0.45)]
+    total = sum(np.where(scoring.iou(kept, look.boxes) >= detector.SAME, look.scores, 0).max(axis=1) for look in looks)
+    np.testing.assert_allclose(found.scores, np.sort(total / 3)[::-1], atol=1e-6)
 
 
 def test_a_sign_that_is_doubtful_in_one_look_is_found_where_the_looks_agree(monkeypatch):

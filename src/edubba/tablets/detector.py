@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 from PIL import Image
+from scipy.spatial import KDTree
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -27,6 +28,8 @@ HEIGHT = 42.0
 """pixels that a sign is high where the network works"""
 MARGIN = 256
 """pixels around a tile; a cell sees 230"""
+BORDER = 64
+"""black pixels around a photograph"""
 STAGES = (32, 80, 160, 256)
 """channels where the picture is shrunk 4, 8, 16 and 32 times"""
 BLOCKS = (1, 2, 2, 1)
@@ -45,6 +48,8 @@ FEWER = (LOOKS[:1], LOOKS[:2], LOOKS)
 more looks harm it"""
 SAME = 0.55
 """least overlap of two boxes that different looks have of one sign"""
+NEAREST = 12
+"""boxes of a look that may be of the same sign: peaks lie two cells apart at least"""
 FAINT = 0.02
 """least score at which a look counts"""
 LARGEST = 4.0
@@ -312,16 +317,18 @@ def heat_map(
     """
     h, w = grey.shape
     a, b = -(-h // 32) * 32, -(-w // 32) * 32
-    padded = np.pad(grey, ((margin, a - h + margin), (margin, b - w + margin)))
+    border = min(margin, BORDER)
+    padded = np.pad(grey, ((border, a - h + border), (border, b - w + border)))
     out = np.empty((5, a // STRIDE, b // STRIDE), np.float32)
-    edge = margin // STRIDE
     for y in range(0, a, tile):
         for x in range(0, b, tile):
             high, wide = min(tile, a - y), min(tile, b - x)
-            piece = padded[y : y + high + 2 * margin, x : x + wide + 2 * margin]
+            top, left = max(0, y + border - margin), max(0, x + border - margin)
+            piece = padded[top : y + high + border + margin, left : x + wide + border + margin]
             part = torch.from_numpy(piece.astype(np.float32) / 255)[None, None]
             made = model(part.contiguous(memory_format=torch.channels_last))[0].float().numpy()
-            inner = made[:, edge : edge + high // STRIDE, edge : edge + wide // STRIDE]
+            i, j = (y + border - top) // STRIDE, (x + border - left) // STRIDE
+            inner = made[:, i : i + high // STRIDE, j : j + wide // STRIDE]
             out[:, y // STRIDE : (y + high) // STRIDE, x // STRIDE : (x + wide) // STRIDE] = inner
     return out
 
@@ -372,14 +379,27 @@ def merged(looks: Sequence[Detections], *, overlap: float) -> Detections:
     for look in looks:
         if not len(look.boxes):
             continue
-        score = np.where(scoring.iou(kept, look.boxes) >= SAME, look.scores, 0.0)
+        # boxes of one sign have their centres together: the few nearest are enough, and thousands are many
+        near = KDTree(_centres(look.boxes)).query(_centres(kept), k=range(1, 1 + min(NEAREST, len(look.boxes))))[1]
+        score = np.where(_each_iou(kept[:, None], look.boxes[near]) >= SAME, look.scores[near], 0.0)
         best = score.argmax(axis=1)
         own = score[np.arange(len(kept)), best]
-        total += own[:, None] * look.boxes[best]
+        total += own[:, None] * look.boxes[near[np.arange(len(kept)), best]]
         weight += own
     order = np.argsort(-weight, kind="stable")
     mean = (total / np.maximum(weight, 1e-9)[:, None])[order]
     return Detections(mean.astype(np.float32), (weight[order] / len(looks)).astype(np.float32))
+
+
+def _centres(boxes: Float[np.ndarray, "n 4"]) -> Float[np.ndarray, "n 2"]:
+    return (boxes[:, :2] + boxes[:, 2:]) / 2
+
+
+def _each_iou(a: Float[np.ndarray, "n k 4"], b: Float[np.ndarray, "n m 4"]) -> Float[np.ndarray, "n m"]:
+    """Intersection over union of boxes side by side."""
+    inter = np.clip(np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2]), 0, None).prod(axis=-1)
+    area = (a[..., 2:] - a[..., :2]).prod(axis=-1) + (b[..., 2:] - b[..., :2]).prod(axis=-1)
+    return inter / np.maximum(area - inter, 1e-9)
 
 
 def suppress(
@@ -389,13 +409,18 @@ def suppress(
     order = np.argsort(-scores, kind="stable")
     area = np.maximum(0, boxes[:, 2] - boxes[:, 0]) * np.maximum(0, boxes[:, 3] - boxes[:, 1])
     kept, free = [], np.ones(len(boxes), bool)
+    if not len(boxes):
+        return np.zeros(0, int)
+    centres, reach = _centres(boxes), float((boxes[:, 2:] - boxes[:, :2]).max())
+    tree = KDTree(centres)
     for i in order:
         if not free[i]:
             continue
         kept.append(i)
-        low, high = np.maximum(boxes[i, :2], boxes[:, :2]), np.minimum(boxes[i, 2:], boxes[:, 2:])
+        near = np.array(tree.query_ball_point(centres[i], reach, p=np.inf))  # boxes further away do not touch it
+        low, high = np.maximum(boxes[i, :2], boxes[near, :2]), np.minimum(boxes[i, 2:], boxes[near, 2:])
         inter = np.maximum(0, high - low).prod(axis=1)
-        free &= inter <= overlap * (area[i] + area - inter)
+        free[near] &= inter <= overlap * (area[i] + area[near] - inter)
     return np.array(kept, int)
 
 
