@@ -3,7 +3,6 @@
 Where fewer than two papers hold a sentence that covers what is asked, nothing is answered.
 """
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -105,8 +104,7 @@ def _best(
     lib: Library, question: str, stems: Sequence[str], taken: Sequence[Record], scores: np.ndarray
 ) -> list[Quotation]:
     """For each record its best sentence, if it covers the question; the best first."""
-    total = lib.records.rows
-    rarity = {stem: math.log(1 + total / (1 + lib.engine.holding(stem))) for stem in set(stems)}
+    rarity = {stem: lib.rarity(stem) for stem in set(stems)}
     spans, said, of = searching.cut(lib, taken)
     made: list[tuple[float, Quotation]] = []
     worth = passages.scores(of, said, stems, question)

@@ -1,7 +1,6 @@
 """Checking a claim: papers on both sides, quoted, and a verdict that may be "not enough evidence", which is never "false"."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -90,7 +89,7 @@ def beside(
 
 def compare(lib: Library, claim: str, found: Sequence[Record]) -> list[Compared]:
     """Papers beside a claim, in the order in which they were found for it."""
-    asked = entailing.asked(claim, lib.engine.stems, rarity(lib))
+    asked = entailing.asked(claim, lib.engine.stems, lib.rarity)
     _, said, stems = searching.cut(lib, found)
     return [
         entailing.compare(
@@ -99,12 +98,6 @@ def compare(lib: Library, claim: str, found: Sequence[Record]) -> list[Compared]
         )
         for rank, (record, texts, of) in enumerate(zip(found, said, stems, strict=True))
     ]  # fmt: skip
-
-
-def rarity(lib: Library) -> Callable[[str], float]:
-    """How rare a word (stem) is in a library."""
-    total = lib.records.rows
-    return lambda stem: math.log(1 + total / (1 + lib.engine.holding(stem)))
 
 
 def decided(head: Head, p: Float64[np.ndarray, "3"]) -> Label:

@@ -268,9 +268,9 @@ def fit(
     x, y = np.stack([summed(each) for each in p]), np.array([claim.verdict for claim in claims])
     told = np.zeros((len(claims), 3))
     for k in range(folds):
-        told[fold == k] = _linear(x[fold != k], y[fold != k], 1.0)(x[fold == k])
+        told[fold == k] = linear(x[fold != k], y[fold != k], 1.0)(x[fold == k])
     least = tuple(_least(told[:, side], y == side, told[:, side] >= told[:, 3 - side]) for side in (1, 2))
-    return Head(*_sides_of(claims), verdict=_linear(x, y, 1.0), least=(least[0], least[1])), p, told
+    return Head(*_sides_of(claims), verdict=linear(x, y, 1.0), least=(least[0], least[1])), p, told
 
 
 def _sides_of(claims: Sequence[Judged]) -> tuple[Linear, Linear]:
@@ -281,12 +281,13 @@ def _sides_of(claims: Sequence[Judged]) -> tuple[Linear, Linear]:
         for pair in (*zip(claim.compared, claim.sides.tolist(), strict=True), *claim.turned) if pair[1]
     ]  # fmt: skip
     return (
-        _linear(np.stack([c.bearing for c in pairs]), bears.astype(int), 0.1),
-        _linear(np.stack([c.side for c, _ in sided]), np.array([side == 1 for _, side in sided], int), 0.3),
+        linear(np.stack([c.bearing for c in pairs]), bears.astype(int), 0.1),
+        linear(np.stack([c.side for c, _ in sided]), np.array([side == 1 for _, side in sided], int), 0.3),
     )
 
 
-def _linear(x: np.ndarray, y: np.ndarray, c: float) -> Linear:
+def linear(x: np.ndarray, y: np.ndarray, c: float) -> Linear:
+    """Logistic regression of labels 0, 1, ... with L2 of strength 1 / c, on standardised features."""
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)

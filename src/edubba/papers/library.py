@@ -7,6 +7,7 @@ What is sealed stays: records lie in segments that never change; `library.json` 
 import contextlib
 import fcntl
 import json
+import math
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -93,6 +94,10 @@ class Library:
         if at < len(keys) and keys[at] == identity.hashed(id):
             return self.take([int(numbers[at])])[0]
         raise UserError(f"{self.path} has no record {id!r}")
+
+    def rarity(self, stem: str) -> float:
+        """How much a word (stem) says: the logarithm of the share of records that hold it, turned round."""
+        return math.log(1 + self.records.rows / (1 + self.engine.holding(stem)))
 
     def scan(self, columns: Sequence[str] | None = None) -> Iterator[tuple[int, stores.Row]]:
         """Number and row of every record that is to be seen."""

@@ -1,6 +1,5 @@
 """Search: records that fit a question, each with the passage that says why, to the letter."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -95,8 +94,7 @@ def together(found: Sequence[Record]) -> list[list[int]]:
 def similar(lib: Library, record: Record, *, k: int = 5) -> list[Record]:
     """The k papers whose words are nearest to a paper's: its title, and the rarest words of its abstract."""
     stems = Counter(lib.engine.stems(words.named(record.abstract)))
-    total = lib.records.rows
-    worth = {stem: n * math.log(1 + total / (1 + lib.engine.holding(stem))) for stem, n in stems.items()}
+    worth = {stem: n * lib.rarity(stem) for stem, n in stems.items()}
     rarest = sorted(worth, key=lambda stem: -worth[stem])[:WORDS]
     found = ranked(lib, " ".join([record.title, *rarest]), k=2 * k + 2)
     taken = lib.take(found.numbers.tolist())
