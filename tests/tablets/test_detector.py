@@ -62,6 +62,17 @@ def test_any_tile_gives_the_same_answer(tile):
     np.testing.assert_allclose(tiled, whole, atol=2e-4 * np.abs(whole).max())
 
 
+@pytest.mark.parametrize("tile", [96, 1024])
+def test_a_cell_is_where_its_pixels_are(tile):
+    class Means(torch.nn.Module):
+        def forward(self, x):
+            return torch.nn.functional.avg_pool2d(x, detector.STRIDE).repeat(1, 5, 1, 1)
+
+    grey = np.random.default_rng(0).integers(0, 256, (192, 288), dtype=np.uint8)
+    means = grey.reshape(24, 8, 36, 8).mean(axis=(1, 3)) / 255
+    np.testing.assert_allclose(detector.heat_map(Means(), grey, tile=tile)[0], means, atol=1e-6)
+
+
 def test_tiles_see_as_far_as_a_cell():
     """The margin around a tile is wider than what a cell can see: a far pixel changes nothing."""
     model = seeing()
