@@ -1,11 +1,10 @@
-"""Names of photographed cuneiform signs: the test tablets, and all tablets in five folds; what beginning elsewhere brings.
+"""Names of photographed cuneiform signs: the test tablets, and all tablets in five folds.
 
-    python recipes/tablets/signs_cdp.py SIGNS_CDP.tar.gz OUT [--what test folds begun pretrained] [--boxes COCO.json IMAGES]
+    python recipes/tablets/signs_cdp.py SIGNS_CDP.tar.gz OUT [--what test begun joint folds] [--boxes COCO.json IMAGES]
 
 SIGNS_CDP.tar.gz: crops of the Cuneiform Digital Palaeography Project with labels.csv (file, label, group = tablet, split,
 fold, period); 137 signs. `begun` and `folds` start from a network that named other photographs' boxes (--boxes: those of the
-splits train and extra), `test` from first weights, `pretrained` from an encoder that learned from the training crops without
-labels, beside first weights at the same few epochs. The pictures' licence is unclear: they are for evaluation, and neither
+splits train and extra), `joint` learns the crops and these boxes at once, `test` starts from first weights. The pictures' licence is unclear: they are for evaluation, and neither
 they nor weights trained on them are shipped. Minutes, memory and expected values stand in recipes/README.md.
 """
 
@@ -15,18 +14,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edubba.contrast import Pretrain, pretrain
 from edubba.core import images, stats, train
-from edubba.core.settings import Views
 from edubba.tablets import Naming, naming, train_namer, training
 
 parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 parser.add_argument("source")
 parser.add_argument("out", type=Path)
-parser.add_argument("--what", nargs="+", default=["test", "folds", "pretrained"])
+parser.add_argument("--what", nargs="+", default=["test", "folds"])
 parser.add_argument("--boxes", nargs=2, default=None)
 parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-for flag, value in (("epochs", 60), ("begin-epochs", 30), ("short-epochs", 20), ("threads", 0), ("seed", 0)):
+for flag, value in (("epochs", 60), ("begin-epochs", 30), ("threads", 0), ("seed", 0)):
     parser.add_argument(f"--{flag}", type=int, default=value)
 asked = parser.parse_args()
 
@@ -35,7 +32,6 @@ pictures = pictures.take(np.flatnonzero(pictures.label != ""))
 pictures = replace(pictures, x=train.of_channels(np.asarray(pictures.x), 1))  # signs are read in grey
 spec = Naming()
 spec = replace(spec, fit=replace(spec.fit, epochs=asked.epochs, threads=asked.threads, seed=asked.seed))
-short = replace(spec, fit=replace(spec.fit, epochs=asked.short_epochs))
 
 
 def show(results: list[stats.Result], title: str) -> None:
@@ -46,9 +42,9 @@ def show(results: list[stats.Result], title: str) -> None:
 
 
 begin = None
-if "begun" in asked.what and not asked.boxes:
-    parser.error("begun: name the boxes to begin with, --boxes COCO.json IMAGES")
-if asked.boxes:
+if {"begun", "joint"} & set(asked.what) and not asked.boxes:
+    parser.error("begun, joint: name the boxes to learn besides, --boxes COCO.json IMAGES")
+if asked.boxes and {"begun", "folds"} & set(asked.what):
     pages, _ = training.pages(*asked.boxes)
     held = training.held_out(pages, share=0.13, seed=0)
     crops = training.crops([page for page in pages if page.split != "test"], margin=spec.margin)
@@ -59,6 +55,12 @@ if "test" in asked.what:
     show(train_namer(pictures, spec, out=asked.out / "test").results, "first weights")
 if "begun" in asked.what:
     show(train_namer(pictures, spec, out=asked.out / "begun", encoder=begin).results, "begun")
+if "joint" in asked.what:
+    looked = set(np.asarray(pictures.group)[pictures.split != "train"].tolist())
+    pages = [p for p in training.pages(*asked.boxes)[0] if p.split != "test" and p.group not in looked]
+    both = training.together(pictures, training.crops(pages, margin=spec.margin, side=64))
+    split = np.concatenate([pictures.split, np.full(len(both) - len(pictures), "train")])
+    show(train_namer(replace(both, split=split), spec, out=asked.out / "joint").results, "joint")
 if "folds" in asked.what:
     fold = pictures.extra["fold"]
     for k in asked.folds:  # thresholds, never weights, come from a third of the next fold's tablets
@@ -68,13 +70,3 @@ if "folds" in asked.what:
         show(run.results, f"fold {k}")
     said = naming.pooled([asked.out / f"fold-{k}" for k in asked.folds])
     show(naming.measured(said, split="test", data=asked.source), "all folds")
-if "pretrained" in asked.what:
-    learn = Pretrain(encoder="glyph", image_size=64, epochs=asked.short_epochs, batch_size=256, threads=asked.threads)
-    learn = replace(learn, views=Views("relief"))
-    encoder = pretrain(pictures.take(pictures.split == "train"), learn, out=asked.out / "encoder").path
-    for name, start in (("short", None), ("pretrained", encoder)):
-        show(train_namer(pictures, short, out=asked.out / name, encoder=start).results, name)
-    a, b = (naming.pooled([asked.out / name]) for name in ("pretrained", "short"))
-    right = [(said["said"][:, 0] == said["true"]).astype(float) for said in (a, b)]
-    gain = stats.bootstrap(lambda x, y: float((x - y).mean()), tuple(right), group=a["group"], draws=1000)
-    print(f"pretrained minus first weights, top-1: {gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]")

@@ -150,6 +150,24 @@ def test_a_crash_at_any_write_loses_nothing(tmp_path, engine, update, monkeypatc
     assert number > 5
 
 
+def test_what_is_left_of_another_release_is_never_taken_for_this_one(tmp_path, engine, monkeypatch, cord19):
+    one = cord19.release(tmp_path / "one", [cord19.paper(i) for i in range(20)])
+    other = cord19.release(tmp_path / "other", [cord19.paper(i) for i in range(15, 40)])
+    for first in (None, cord19.release(tmp_path / "zero", [cord19.paper(i) for i in range(50, 53)])):
+        path = tmp_path / f"library-{first is not None}"
+        if first is not None:
+            building.build(first, path, small(engine))
+        with monkeypatch.context() as patch:
+            patch.setattr(building, "_index", lambda lib: (_ for _ in ()).throw(Crash))
+            with pytest.raises(Crash):
+                building.build(one, path, small(engine))
+        made = building.build(other, path, small(engine))
+        assert set(contents(path)) == {f"uid{i:05d}" for i in range(15, 40)}
+        assert (made.records, made.added) == (25, 25)
+        assert len(searching.search(path, "invented paper viruses", k=90)) == 25
+        assert len(list(path.glob("removed-*.npy"))) == 1
+
+
 def test_real_kills(tmp_path, engine, cord19):
     source = cord19.release(tmp_path / "cord19", [cord19.paper(i) for i in range(400)])
     line = [

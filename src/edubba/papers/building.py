@@ -16,7 +16,7 @@ import numpy as np
 
 from edubba.core import files, progress
 from edubba.core.errors import UserError
-from edubba.papers import identity, library, records, releases
+from edubba.papers import identity, library, records, releases, vectors
 from edubba.papers.library import Library, State
 from edubba.papers.records import Record
 from edubba.papers.releases import Release, Skipped
@@ -42,6 +42,8 @@ class Built:
     layout: str
     skipped: int
     """things that were left out; skipped.csv says which and why"""
+    vectors: str
+    """the encoder by which papers are found besides words; empty: by words alone"""
 
 
 def build(source: str | Path, out: str | Path, spec: Build = Build()) -> Built:
@@ -82,8 +84,14 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
         library.write(out, state)
     lib = Library(out, state)
     if state.release == release.fingerprint:
-        return Built(out, len(lib), 0, 0, 0, lib.bodies.rows, state.layout, 0)
+        encoded = vectors.bring(out, lib.records, lib.engine, spec.vectors)
+        return Built(out, len(lib), 0, 0, 0, lib.bodies.rows, state.layout, 0, encoded.kind if encoded else "")
     work = _Work(out / "build", release.fingerprint)
+    if work.fresh and lib.records.rows > state.visible:  # what is left of another release that was never finished
+        left = np.arange(state.visible, lib.records.rows)
+        state = replace(_without(out, state, left), visible=lib.records.rows)
+        library.write(out, state)
+        lib = Library(out, state)
     metadata = _read(release, lib, work)
     lines = _rows(metadata, work)
     with progress.bar("who is who", 0, unit="rows") as show:
@@ -116,15 +124,11 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
             show(made)
         lib.records.append(batch)
     _index(lib)
+    encoded = vectors.bring(out, lib.records, lib.engine, spec.vectors)
     gone = old.gone() if old else np.zeros(0, np.int64)
     removed = np.union1d(lib.removed, gone)
-    name = ""
-    if len(removed):
-        name = f"removed-{state.version + 1}.npy"
-        with files.replacing(out / name) as part, part.open("wb") as file:
-            np.save(file, removed)
     new = replace(
-        state, version=state.version + 1, visible=lib.records.rows, removed=name, release=release.fingerprint,
+        _without(out, state, gone), version=state.version + 1, visible=lib.records.rows, release=release.fingerprint,
         source=str(release.path), layout=release.layout,
     )  # fmt: skip
     skipped = work.skipped()
@@ -132,8 +136,9 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
     library.write(out, new)  # from here on the release is in it
     lib.engine.forget(gone.tolist())
     shutil.rmtree(work.folder)
-    if state.removed:
-        (out / state.removed).unlink(missing_ok=True)
+    for file in out.glob("removed-*.npy"):
+        if file.name != new.removed:
+            file.unlink()
     return Built(
         out,
         new.visible - len(removed),
@@ -143,7 +148,19 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
         lib.bodies.rows,
         release.layout,
         len(skipped),
+        encoded.kind if encoded else "",
     )
+
+
+def _without(out: Path, state: State, gone: np.ndarray) -> State:
+    """A state in which some more records are not to be seen; what they are lies in a file of its own."""
+    if not len(gone):
+        return state
+    removed = np.union1d(np.load(out / state.removed) if state.removed else np.zeros(0, np.int64), gone)
+    name = f"removed-{len(removed)}.npy"
+    with files.replacing(out / name) as part, part.open("wb") as file:
+        np.save(file, removed)
+    return replace(state, removed=name)
 
 
 class _Work:
@@ -154,9 +171,10 @@ class _Work:
         if self.file.exists() and json.loads(self.file.read_text())["release"] != fingerprint:
             shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        self.fresh = not self.file.exists()
         self.said: dict[str, Any] = (
             json.loads(self.file.read_text())
-            if self.file.exists()
+            if not self.fresh
             else {"release": fingerprint, "parts": 0, "metadata": "", "read": False, "skipped": []}
         )
         self._rows: list[Skipped] = []

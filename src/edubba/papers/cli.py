@@ -25,6 +25,8 @@ app = App(
 
 Lib = Annotated[Path, Parameter(name="--library", help="the folder that `edubba papers build` made")]
 Day = Annotated[str, Parameter(help="year, month or day, as 2020, 2020-03 or 2020-03-11")]
+K = Annotated[int, Parameter(name=["--k", "-k"])]
+By = Literal["fused", "words"]
 Flags = Parameter(name="*")
 
 
@@ -55,7 +57,7 @@ def build(
     else:
         print(
             f"{made.path}: {made.records:,} papers ({made.added:,} new, {made.changed:,} changed, {made.removed:,} removed),"
-            f" {made.bodies:,} full texts, layout {made.layout}"
+            f" {made.bodies:,} full texts, layout {made.layout}, found by words{f' and {made.vectors} vectors' * bool(made.vectors)}"
         )
     if made.skipped:
         print(
@@ -70,13 +72,14 @@ def search(
     query: str,
     *,
     library: Lib = Path("library"),
-    k: int = 10,
+    k: K = 10,
     since: Day = "",
     until: Day = "",
     design: str = "",
     licence: str = "",
     journal: str = "",
     kind: Literal["all", "preprint", "article"] = "all",
+    by: By = "fused",
     export: Annotated[Path | None, Parameter(help="write what was found to a .ris, .bib or .csv file")] = None,
     json: Json = False,
 ) -> int:
@@ -100,11 +103,13 @@ def search(
         By its whole name.
     kind
         Preprints or what is no preprint.
+    by
+        `words` finds what holds these very words; `fused` joins that with vectors, which find what speaks of the same in others.
     """
     from edubba.papers import engines, exporting, searching
 
     filters = engines.filters(since=since, until=until, design=design, licence=licence, journal=journal, kind=kind)
-    hits = searching.search(library, query, k=k, filters=filters)
+    hits = searching.search(library, query, k=k, filters=filters, by=by)
     if export is not None:
         exporting.write(export, [hit.record for hit in hits])
     if json:
@@ -125,7 +130,7 @@ def ask(
     question: str,
     *,
     library: Lib = Path("library"),
-    k: int = 5,
+    k: K = 5,
     since: Day = "",
     until: Day = "",
     design: str = "",
@@ -272,6 +277,7 @@ def evaluate(
     qrels: Path,
     library: Lib = Path("library"),
     docs: Annotated[Path | None, Parameter(help="ids of documents that count, a line each")] = None,
+    by: By = "fused",
     run: Annotated[Path | None, Parameter(help="write the TREC run here")] = None,
     name: str = "edubba",
     json: Json = False,
@@ -284,13 +290,15 @@ def evaluate(
         TREC-COVID's XML, JSON of the same fields, or lines `number TAB query`.
     qrels
         Lines `topic iteration document grade`.
+    by
+        `words`: BM25 alone, which vectors have to beat.
     name
         Of the run.
     """
     from edubba.papers import evaluation, trec
 
     only = None if docs is None else docs.read_text("utf-8").split()
-    found = evaluation.evaluate(library, topics, qrels, only=only)
+    found = evaluation.evaluate(library, topics, qrels, only=only, by=by)
     if run is not None:
         trec.write_run(run, found.run, name=name)
     document = {"results": [r.to_dict() for r in found.results], "skipped": 0, "warnings": []}

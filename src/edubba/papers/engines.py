@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Bool, Float64, Int64
 
 from edubba.core import files
 from edubba.core.errors import UserError, need
@@ -107,6 +107,10 @@ class Engine(Protocol):
 
     def search(self, query: str, *, k: int, filters: Filters = Filters()) -> Found:
         """The k records that fit a query best."""
+        ...
+
+    def within(self, numbers: Int64[np.ndarray, "n"], filters: Filters) -> Bool[np.ndarray, "n"]:
+        """Which records the filters let through."""
         ...
 
     def stems(self, text: str) -> list[str]:
@@ -221,6 +225,21 @@ class Tantivy:
         order = np.lexsort((found[0], -found[1]))
         return Found(found[0][order], found[1][order])
 
+    def within(self, numbers: Int64[np.ndarray, "n"], filters: Filters) -> Bool[np.ndarray, "n"]:
+        import tantivy
+
+        limits = self._limits(filters)
+        if not limits or not len(numbers):
+            return np.ones(len(numbers), bool)
+        Q, Must = tantivy.Query, tantivy.Occur.Must
+        asked = Q.boolean_query(
+            [(Must, Q.term_set_query(self.schema, "number", numbers.tolist()))] + [(Must, limit) for limit in limits]
+        )
+        searcher = self.index.searcher()
+        hits = searcher.search(asked, limit=len(numbers), count=False).hits
+        kept = searcher.fast_field_values("number", [address for _, address in hits]) if hits else []
+        return np.isin(numbers, np.array(kept, np.int64).reshape(-1))
+
     def stems(self, text: str) -> list[str]:
         return list(self.words.analyze(text))
 
@@ -297,6 +316,13 @@ class Fts5:
             (match, *values, k),
         ).fetchall()
         return Found(np.array([n for n, _ in rows], np.int64), np.array([s for _, s in rows], np.float64))
+
+    def within(self, numbers: Int64[np.ndarray, "n"], filters: Filters) -> Bool[np.ndarray, "n"]:
+        limits, values = _where(filters)
+        if not limits:
+            return np.ones(len(numbers), bool)
+        query = f"SELECT number FROM facets WHERE number IN ({', '.join(map(str, numbers.tolist()))}) {limits}"
+        return np.isin(numbers, [number for (number,) in self.db.execute(query, values)])
 
     def stems(self, text: str) -> list[str]:
         return [ENDING.sub("", term) if len(term) > 4 else term for term in words.terms(text)]

@@ -1,5 +1,6 @@
 """Search measured on topics with judgments: a TREC run, and a table with intervals over topics."""
 
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ class Evaluated:
 
 def evaluate(
     lib: Library | str | Path, topics: Sequence[Topic] | str | Path, qrels: metrics.Qrels | str | Path, *,
-    only: Collection[str] | None = None, draws: int = 1000,
+    only: Collection[str] | None = None, by: searching.Ranking = "fused", draws: int = 1000,
 ) -> Evaluated:  # fmt: skip
     """Search for every topic of the judgments and compare.
 
@@ -34,6 +35,8 @@ def evaluate(
 
     Parameters
     ----------
+    by
+        `words`: BM25 alone; `fused`: joined with vectors, where the library has some.
     only
         Documents that count, where a collection has rounds; None: all.
 
@@ -53,7 +56,7 @@ def evaluate(
     run: dict[str, dict[str, float]] = {}
     with progress.bar("searching", len(told), unit="topics") as show:
         for i, topic in enumerate(told):
-            run[topic.number] = _documents(lib, words.asked(f"{topic.query} {topic.question}".strip()), allowed)
+            run[topic.number] = _documents(lib, words.asked(f"{topic.query} {topic.question}".strip()), allowed, by)
             show(i + 1)
     results = []
     of = {topic.number: judged[topic.number] for topic in told}
@@ -69,12 +72,12 @@ def evaluate(
     return Evaluated(run, results)
 
 
-def _documents(lib: Library, query: str, allowed: set[str] | None) -> dict[str, float]:
-    found = searching.ranked(lib, query, k=DEPTH if allowed is None else 5 * DEPTH)
+def _documents(lib: Library, query: str, allowed: set[str] | None, by: searching.Ranking) -> dict[str, float]:
+    found = searching.ranked(lib, query, k=DEPTH if allowed is None else 5 * DEPTH, by=by)
     made: dict[str, float] = {}
-    rows = lib.records.take(found.numbers.tolist())
+    rows = lib.records.take(found.numbers.tolist(), columns=["id", "sources"])
     for row, score in zip(rows, found.scores.tolist(), strict=True):
-        names = [source["cord_uid"] for source in library.record(row).sources if source.get("cord_uid")] or [row["id"]]
+        names = [source["cord_uid"] for source in json.loads(row["sources"]) if source.get("cord_uid")] or [row["id"]]
         for name in dict.fromkeys(names):
             if (allowed is None or name in allowed) and name not in made and len(made) < DEPTH:
                 made[name] = score

@@ -17,7 +17,7 @@ import numpy as np
 
 from edubba.core import files
 from edubba.core.errors import UserError
-from edubba.papers import design, engines, records, stores
+from edubba.papers import design, engines, records, stores, vectors
 from edubba.papers.records import Published, Record
 
 FORMAT = "edubba.library/1"
@@ -50,6 +50,7 @@ class Library:
         self.records = stores.open(path, "records", state.store)
         self.bodies = stores.open(path, "bodies", state.store)
         self.engine = engines.open(path, state.engine)
+        self.vectors = vectors.open(path, self.engine)
         self._removed: np.ndarray | None = None
         self._numbers: tuple[np.ndarray, np.ndarray] | None = None
 

@@ -15,7 +15,7 @@ from edubba.core import files
 from edubba.core.errors import UserError, need
 
 Row = dict[str, Any]
-GROUP = 256
+GROUP = 64
 """rows of a Parquet row group: what is decoded to show one of them"""
 
 
@@ -32,7 +32,7 @@ class Store(Protocol):
         """Seal some rows after the others, all or none."""
         ...
 
-    def take(self, numbers: Sequence[int]) -> list[Row]:
+    def take(self, numbers: Sequence[int], columns: Sequence[str] | None = None) -> list[Row]:
         """Rows by their numbers."""
         ...
 
@@ -90,7 +90,7 @@ class Parquet:
                 ) from None
         return self._open[name]
 
-    def take(self, numbers: Sequence[int]) -> list[Row]:
+    def take(self, numbers: Sequence[int], columns: Sequence[str] | None = None) -> list[Row]:
         wanted = np.asarray(numbers, np.int64)
         ends = np.cumsum([n for _, n in self.segments])
         made: dict[int, Row] = {}
@@ -98,11 +98,14 @@ class Parquet:
         for k in np.unique(segment).tolist():
             mine = wanted[segment == k]
             start = int(ends[k] - self.segments[k][1])
-            group = (mine - start) // GROUP
+            file = self._file(self.segments[k][0])
+            size = file.metadata.row_group(0).num_rows
+            group = (mine - start) // size
             for g in np.unique(group).tolist():
-                table = self._file(self.segments[k][0]).read_row_group(g)
+                table = file.read_row_group(g, columns=None if columns is None else list(columns))
                 for number in mine[group == g].tolist():
-                    made[number] = table.slice(number - start - g * GROUP, 1).to_pylist()[0]
+                    at = number - start - g * size
+                    made[number] = {name: table.column(name)[at].as_py() for name in table.column_names}
         return [made[int(number)] for number in wanted]
 
     def scan(self, start: int = 0, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
@@ -143,14 +146,18 @@ class Sqlite:
                 [(first + i, json.dumps(row, ensure_ascii=False)) for i, row in enumerate(rows)],
             )
 
-    def take(self, numbers: Sequence[int]) -> list[Row]:
+    def take(self, numbers: Sequence[int], columns: Sequence[str] | None = None) -> list[Row]:
         query = f"SELECT row FROM {self.name} WHERE number = ?"
-        return [json.loads(self.db.execute(query, (int(n),)).fetchone()[0]) for n in numbers]
+        return [_kept(json.loads(self.db.execute(query, (int(n),)).fetchone()[0]), columns) for n in numbers]
 
     def scan(self, start: int = 0, columns: Sequence[str] | None = None) -> Iterator[list[Row]]:
         while rows := self.db.execute(
             f"SELECT row FROM {self.name} WHERE number >= ? AND number < ?", (start, start + 2048)
         ).fetchall():
             found = [json.loads(row) for (row,) in rows]
-            yield found if columns is None else [{name: row[name] for name in columns} for row in found]
+            yield [_kept(row, columns) for row in found]
             start += 2048
+
+
+def _kept(row: Row, columns: Sequence[str] | None) -> Row:
+    return row if columns is None else {name: row[name] for name in columns}

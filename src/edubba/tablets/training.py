@@ -109,10 +109,10 @@ def faces(page: Page) -> detector.Faces:
     return detector.Faces(grey, page.boxes * np.float32(scale), page.regions * np.float32(scale), page.group)
 
 
-def crops(made: Sequence[Page], *, margin: float) -> Pictures:
-    """Every named sign of the pages, cut out."""
+def crops(made: Sequence[Page], *, margin: float, side: int = signs.STORED) -> Pictures:
+    """Every named sign of the pages, cut out and squashed to squares of `side` pixels."""
     kept = [(page, np.array([bool(name) for name in page.names])) for page in made]
-    x = [signs.crop(page.grey[..., None], page.boxes[mask], margin=margin) for page, mask in kept]
+    x = [signs.crop(page.grey[..., None], page.boxes[mask], margin=margin, side=side) for page, mask in kept]
     boxes = np.concatenate([page.boxes[mask] for page, mask in kept])
     shape = np.rint(np.stack([boxes[:, 3] - boxes[:, 1], boxes[:, 2] - boxes[:, 0]], axis=1)).astype(int)
     file = [f"{page.tablet.photograph.file}#{i}" for page, mask in kept for i in np.flatnonzero(mask)]  # ty: ignore
