@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow.parquet
 
 from edubba.core import stats
-from edubba.papers import Build, building, extracting, library, records
+from edubba.papers import Build, building, library, records, tabulating
 
 composite, labels, curated = sys.argv[1:4]
 rows = [{k: str(v or "") for k, v in r.items()} for r in pyarrow.parquet.read_table(composite).to_pylist()]
@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory() as home:
         writer.writeheader()
         writer.writerows(rows)
     building.build(Path(home) / "metadata.csv", Path(home) / "library", Build(engine="sqlite"))
-    table = extracting.table(library.open(Path(home) / "library"), "incubation-period")
+    table = tabulating.table(library.open(Path(home) / "library"), "incubation-period")
 
 true = {(id, start) for id, start, _ in json.loads(Path(labels).read_text())["labels"]}
 found = {(r["id"], r["start"]) for r in table}

@@ -1,15 +1,17 @@
-"""Search by words alone: SciFact's test claims, and round 1 of TREC-COVID on what is at hand of its documents.
+"""Search by words, and joined with vectors: SciFact's claims, and round 1 of TREC-COVID on what is at hand of its documents.
 
-    python recipes/papers/search.py SCIFACT_FOLDER TREC_COVID_FOLDER COMPOSITE.parquet [ENGINE]
+    python recipes/papers/search.py SCIFACT_FOLDER TREC_COVID_FOLDER COMPOSITE.parquet [--engine tantivy] [--vectors static]
 
-SCIFACT_FOLDER: corpus.parquet, queries_test.tsv, qrels_test.txt (BEIR's form). TREC_COVID_FOLDER: topics.json,
-qrels_rounds.parquet, valid_docids.parquet. COMPOSITE.parquet: titles and abstracts with cord_uids; 8,390 of the documents of
-round 1, so figures compare with nothing but the same composite. Judgments are complete: what is missing counts as not found.
-Intervals: bootstrap over topics. About two minutes. Figures in recipes/README.md.
+SCIFACT_FOLDER: corpus.parquet, claims_train.jsonl, qrels_train.txt, queries_test.tsv, qrels_test.txt. TREC_COVID_FOLDER:
+topics.json, qrels_rounds.parquet, valid_docids.parquet. COMPOSITE.parquet: titles and abstracts with cord_uids; 8,390 of the
+documents of round 1, so figures compare with nothing but the same composite. What is missing counts as not found. The share of
+the vectors is chosen on training claims; on odd topics for even ones and the other way round. p: signs of the topics'
+differences at random, Holm over the table. Figures in recipes/README.md.
 """
 
+import argparse
 import csv
-import sys
+import json
 import tempfile
 from pathlib import Path
 
@@ -17,64 +19,72 @@ import numpy as np
 import pyarrow.parquet
 
 from edubba.core import stats
-from edubba.papers import Build, building, evaluation, library, metrics, trec
+from edubba.papers import Build, building, evaluation, library, metrics, searching, trec
 
-scifact, covid, composite = map(Path, sys.argv[1:4])
-engine = sys.argv[4] if len(sys.argv) > 4 else "tantivy"
-COLUMNS = [
-    "cord_uid",
-    "sha",
-    "title",
-    "doi",
-    "pmcid",
-    "pubmed_id",
-    "license",
-    "abstract",
-    "publish_time",
-    "authors",
-    "journal",
-]
+parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+for name in ("scifact", "covid", "composite"):
+    parser.add_argument(name, type=Path)
+parser.add_argument("--engine", default="tantivy")
+parser.add_argument("--vectors", default="static")
+asked = parser.parse_args()
+SHARES = np.array([0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7])
+table: list[tuple[str, np.ndarray, np.ndarray]] = []
 
 
-def made(rows: list[dict], home: Path) -> library.Library:
-    home.mkdir()
-    with (home / "metadata.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", restval="")
+def made(rows: list[dict], home: str) -> library.Library:
+    with (Path(home) / "metadata.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    building.build(home / "metadata.csv", home / "library", Build(engine=engine))
-    return library.open(home / "library")
+    build = Build(engine=asked.engine, vectors=asked.vectors)
+    building.build(Path(home) / "metadata.csv", Path(home) / "library", build)
+    return library.open(Path(home) / "library")
 
 
-def show(name: str, run: metrics.Run, qrels: metrics.Qrels) -> None:
-    for condensed in (False, True):
-        values = np.array(metrics.each(run, qrels, condensed=condensed)["nDCG@10"])
-        value = stats.bootstrap(np.mean, values, draws=1000)
-        words = "condensed" if condensed else "plain"
-        print(
-            f"{name:24} nDCG@10 {words:10} {value.value:.4f} [{value.low:.3f}, {value.high:.3f}] over {len(values)} topics"
-        )
+def scored(
+    lib: library.Library, topics: list[trec.Topic], qrels: metrics.Qrels, only: set[str] | None = None
+) -> np.ndarray:
+    """nDCG@10, plain and condensed, of every topic in the order of `qrels`: by words, then for each share of the vectors."""
+    out = []
+    for share in (0.0, *SHARES):
+        searching.WEIGHT[asked.vectors] = share
+        run = evaluation.evaluate(lib, topics, qrels, only=only, by="fused" if share else "words", draws=1).run
+        out.append([metrics.each({t: run[t] for t in qrels}, qrels, condensed=c)["nDCG@10"] for c in (False, True)])
+    return np.array(out).transpose(0, 2, 1)
 
 
-with tempfile.TemporaryDirectory() as home:
-    rows = pyarrow.parquet.read_table(scifact / "corpus.parquet").to_pylist()
+def best(values: np.ndarray) -> int:
+    return 1 + int(values[1:, :, 0].mean(axis=1).argmax())
+
+
+with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
+    rows = pyarrow.parquet.read_table(asked.scifact / "corpus.parquet").to_pylist()
+    columns = dict.fromkeys(("doi", "publish_time", "authors", "journal"), "")
     lib = made(
-        [{"cord_uid": str(r["doc_id"]), "title": r["title"], "abstract": " ".join(r["abstract"])} for r in rows],
-        Path(home) / "a",
+        [{"cord_uid": r["doc_id"], "title": r["title"], "abstract": " ".join(r["abstract"]), **columns} for r in rows],
+        a,
     )
-    lines = [line.split("\t") for line in (scifact / "queries_test.tsv").read_text().splitlines()]
-    qrels = trec.qrels(scifact / "qrels_test.txt")
-    topics = [trec.Topic(row[0], row[1]) for row in lines if row[0] in qrels]
-    show("SciFact test", evaluation.evaluate(lib, topics, qrels).run, qrels)
-    rows = [{k: str(v or "") for k, v in r.items()} for r in pyarrow.parquet.read_table(composite).to_pylist()]
-    lib = made([r | {"pubmed_id": r["pmid"]} for r in rows], Path(home) / "b")
+    claims = [json.loads(line) for line in (asked.scifact / "claims_train.jsonl").read_text().splitlines()]
+    tested = [line.split("\t")[:2] for line in (asked.scifact / "queries_test.tsv").read_text().splitlines()]
+    of = {"train": [trec.Topic(str(c["id"]), c["claim"]) for c in claims], "test": [trec.Topic(*row) for row in tested]}
+    train, test = (scored(lib, of[s], trec.qrels(asked.scifact / f"qrels_{s}.txt")) for s in ("train", "test"))
+    table.append((f"SciFact test, share {SHARES[best(train) - 1]}", test[0], test[best(train)]))
+    rows = [{k: str(v or "") for k, v in r.items()} for r in pyarrow.parquet.read_table(asked.composite).to_pylist()]
+    lib = made([r | {"pubmed_id": r["pmid"]} for r in rows], b)
     judged: dict[str, dict[str, int]] = {}
-    for row in pyarrow.parquet.read_table(covid / "qrels_rounds.parquet").to_pylist():
+    for row in pyarrow.parquet.read_table(asked.covid / "qrels_rounds.parquet").to_pylist():
         if row["round"] == 1:
             judged.setdefault(str(row["topic"]), {})[row["cord_uid"]] = row["grade"]
-    valid = {
-        r["cord_uid"] for r in pyarrow.parquet.read_table(covid / "valid_docids.parquet").to_pylist() if r["rounds"] & 1
-    }
-    run = evaluation.evaluate(lib, trec.topics(covid / "topics.json"), judged, only=valid).run
-    for name, kept in (("all", (0, 1)), ("odd", (1,)), ("even", (0,))):
-        show(f"TREC-COVID round 1, {name}", run, {t: q for t, q in judged.items() if int(t) % 2 in kept})
+    docs = pyarrow.parquet.read_table(asked.covid / "valid_docids.parquet").to_pylist()
+    valid, even = {r["cord_uid"] for r in docs if r["rounds"] & 1}, np.array([int(t) % 2 == 0 for t in judged])
+    for name, only in (("", valid), (", abstracts", valid & {r["cord_uid"] for r in rows if r["abstract"]})):
+        x = scored(lib, trec.topics(asked.covid / "topics.json"), judged, only)
+        of_odd, of_even = best(x[:, ~even]), best(x[:, even])
+        fitted = np.where(even[:, None], x[of_odd], x[of_even])
+        table.append((f"TREC-COVID 1{name}, shares {SHARES[of_odd - 1]} {SHARES[of_even - 1]}", x[0], fitted))
+        table.append((f"TREC-COVID 1{name}, even topics", x[0, even], x[of_odd, even]))
+lines = [(f"{name} {how}", w[:, i], f[:, i]) for name, w, f in table for i, how in enumerate(("plain", "condensed"))]
+p = stats.holm([stats.permutation_test(fused, words) for _, words, fused in lines])
+for (name, words, fused), chance in zip(lines, p, strict=True):
+    said = [stats.bootstrap(np.mean, x, draws=1000) for x in (words, fused, fused - words)]
+    print(f"{name:52}" + "".join(f" {v.value:.3f} [{v.low:.3f}, {v.high:.3f}]" for v in said) + f" p {chance:.4f}")

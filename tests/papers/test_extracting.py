@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edubba import cli
-from edubba.papers import building, extracting, library
+from edubba.papers import building, extracting, library, reproduction, samples, tabulating
 from edubba.papers.records import Record
 from edubba.papers.spec import Build
 
@@ -114,7 +114,70 @@ def test_hand_labelled_abstracts(tmp_path, cord19):
     ]
     rows = [r | {"pubmed_id": r["pmid"]} for r in rows if "ncubation" in r["abstract"]]
     building.build(cord19.release(tmp_path / "cord19", rows), tmp_path / "library", Build(engine="sqlite"))
-    found = {(r["id"], r["start"]) for r in extracting.table(library.open(tmp_path / "library"), "incubation-period")}
+    found = {(r["id"], r["start"]) for r in tabulating.table(library.open(tmp_path / "library"), "incubation-period")}
     true = {(id, start) for id, start, _ in labels}
     assert len(found & true) / len(found) >= 0.9
     assert len(found & true) / len(true) >= 0.7
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("We estimate the basic reproduction number at 3.1 (95% CI, 2.9 to 3.2).", [("value", 3.1, 2.9, 3.2, "95% CI", True)]),
+        ("The mean estimate of R0 ranges from 2.24 to 3.58, larger than 1.", [("range", None, 2.24, 3.58, "range", True)]),
+        ("R 0 was 2·2 in the early stage.", [("value", 2.2, None, None, "", True)]),
+        ("We found R0=2.56, using the serial interval SI= 4,4.", [("value", 2.56, None, None, "", True)]),
+        ("The basic reproductive number (R0) was 2.1 (95% CI: 2.0, 2.2) and 3.2 (95% CI: 2.7, 3.7) in both.",
+         [("value", 2.1, 2.0, 2.2, "95% CI", True), ("value", 3.2, 2.7, 3.7, "95% CI", True)]),
+        ("R0 ranged from 2.5 (1.7 to 3.1) to 7.2 (5.3 to 9.4).", [("minimum", 2.5, 1.7, 3.1, "", True), ("maximum", 7.2, 5.3, 9.4, "", True)]),
+        ("The reproduction number R0 for the range of [2.23, 2.51] was found.", [("range", None, 2.23, 2.51, "range", True)]),
+        ("Previous studies reported an R0 of 2.7.", [("value", 2.7, None, None, "", False)]),
+        ("The majority of scenarios with an R0 of 1.5 were controllable.", [("value", 1.5, None, None, "", False)]),
+        # other quantities, thresholds, what it is brought down to, dates and counts
+        ("The effective reproduction number was 1.3 while R0 was not estimated.", []),
+        ("It dies out if R0 < 1.2 holds.", []),
+        ("R0 decreased to 0.7 and 0.2 when quarantine was implemented.", []),
+        ("We calculate R0 from January 24, 2020 to February 13, 2020 in 11 major cities.", []),
+        ("The R0 and the growth rate of 2.4 were estimated.", []),
+        ("The change of R0 in the two cities was compared.", []),
+        ("R0 was reduced by 87.0% in the 30 provinces.", []),
+        ("The basic reproduction number is approximately 3.28.[4,5]", [("value", 3.28, None, None, "", True)]),
+    ],
+)  # fmt: skip
+def test_reproduction_numbers(text, expected):
+    cells = reproduction.r0(Record(id="r", title="", abstract=text))
+    assert [(c.kind, c.value, c.low, c.high, c.interval, c.primary) for c in cells] == expected
+    for c in cells:
+        assert text[c.span.start : c.span.end].strip(" ([").startswith(text[c.span.start])
+
+
+@pytest.mark.parametrize(
+    ("text", "whole", "others"),
+    [
+        ("We included 138 patients with pneumonia, of whom 36 patients died.", 138, [36]),
+        ("A total of 1,099 patients from 552 hospitals were analysed.", 1099, []),
+        ("UK respondents (n = 202) completed a survey.", 202, []),
+        ("We report two cases of stroke.", 2, []),
+        ("Forty-five critically ill patients were identified.", 45, []),
+        ("RESULTS: 436 patients were included; there were 153 males and 283 females.", 436, [153, 283]),
+        ("In this study, 42 participants were randomized, including 20 children.", 42, [20]),
+        # the world, screened people, years, things
+        ("As of May 5, a total of 78,811 confirmed cases have been reported globally.", None, [78811]),
+        ("We screened 991 patients.", None, [991]),
+        ("In 2019 patients were admitted; nobody counted them.", None, []),
+        ("There were 68,280 adult beds.", None, []),
+        ("Tweets (n=2,558,474) were extracted.", None, []),
+        ("One hundred twenty-five patients were analysed.", None, [25]),
+    ],
+)
+def test_sample_sizes(text, whole, others):
+    cells = samples.sample_size(Record(id="r", title="", abstract=text))
+    assert [c.value for c in cells if c.primary] == ([whole] if whole else [])
+    assert sorted(c.value for c in cells if not c.primary) == sorted(others)
+
+
+@given(st.text(alphabet="R0=2.5 (),[]-–nN<~ofand patients 1,9·\n", max_size=80))
+def test_any_text_can_be_looked_through(text):
+    of = Record(id="r", title="", abstract=text)
+    for cell in [*reproduction.r0(of), *samples.sample_size(of), *extracting.incubation(of)]:
+        assert 0 <= cell.sentence.start <= cell.span.start < cell.span.end <= len(text)

@@ -4,14 +4,14 @@ Where fewer than two papers hold a sentence that covers what is asked, nothing i
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from edubba.papers import design, extracting, library, passages, searching, words
+from edubba.papers import design, extracting, library, passages, reproduction, searching, words
 from edubba.papers.engines import Filters
 from edubba.papers.extracting import Cell
 from edubba.papers.library import Library
@@ -32,7 +32,35 @@ FEWEST = 2
 """papers that an answer needs"""
 STATED = 400
 """papers that are looked through for a number"""
-QUANTITIES = ((re.compile(r"\bincubation\b", re.IGNORECASE), "incubation period", extracting.incubation),)
+
+
+class Quantity(NamedTuple):
+    """A number that can be pooled."""
+
+    asked: re.Pattern[str]
+    """a question that asks for it"""
+    name: str
+    extract: Callable[[Record], list[Cell]]
+    kinds: tuple[str, ...]
+    unit: str
+
+
+QUANTITIES = (
+    Quantity(
+        re.compile(r"\bincubation\b", re.IGNORECASE),
+        "incubation period",
+        extracting.incubation,
+        ("median", "mean"),
+        "days",
+    ),
+    Quantity(
+        re.compile(r"\b(basic )?reproducti(ve|on) (number|rate|ratio)|\bR\s?_?[0₀]\b|\bR-?naught", re.IGNORECASE),
+        "basic reproduction number",
+        reproduction.r0,
+        ("value", "mean", "median"),
+        "",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +78,8 @@ class Pooled(NamedTuple):
     """What the studies of a library say of a quantity; each study counts once."""
 
     quantity: str
+    unit: str
+    """empty: none"""
     kind: str
     """means are never pooled with medians"""
     disease: str
@@ -135,21 +165,21 @@ def once(found: Sequence[Record]) -> list[int]:
 def pool(lib: Library, question: str, filters: Filters = Filters()) -> list[Pooled]:
     """What the studies say of the quantity that a question asks for, by disease and kind; cited values are left out."""
     made = []
-    for pattern, name, extract in QUANTITIES:
-        if not pattern.search(question):
+    for of_it in QUANTITIES:
+        if not of_it.asked.search(question):
             continue
         of = Record(id="", title="", abstract="")
         disease = extracting.disease(question, len(question), of) or "COVID-19"
-        found = lib.take(searching.ranked(lib, name, k=STATED, filters=filters).numbers.tolist())
-        cells = [[c for c in extract(found[i]) if c.primary and c.disease == disease] for i in once(found)]
-        for kind in ("median", "mean"):
+        found = lib.take(searching.ranked(lib, of_it.name, k=STATED, filters=filters).numbers.tolist())
+        cells = [[c for c in of_it.extract(found[i]) if c.primary and c.disease == disease] for i in once(found)]
+        for kind in of_it.kinds:
             first = [next((c for c in of_study if c.kind == kind and c.value is not None), None) for of_study in cells]
-            if pooled := _pooled(name, kind, disease, [c for c in first if c is not None]):
+            if pooled := _pooled(of_it, kind, disease, [c for c in first if c is not None]):
                 made.append(pooled)
     return made
 
 
-def _pooled(name: str, kind: str, disease: str, cells: Iterable[Cell]) -> Pooled | None:
+def _pooled(of: Quantity, kind: str, disease: str, cells: Iterable[Cell]) -> Pooled | None:
     told = [(c.value, c) for c in cells if c.value is not None]
     if len(told) < FEWEST:
         return None
@@ -158,6 +188,6 @@ def _pooled(name: str, kind: str, disease: str, cells: Iterable[Cell]) -> Pooled
     stated = [c for _, c in told if c.interval == "95% CI" and c.low is not None and c.high is not None]
     agreeing = sum(c.low <= middle <= c.high for c in stated if c.low is not None and c.high is not None)
     return Pooled(
-        name, kind, disease, len(told), middle, float(values.min()), float(values.max()), len(stated), agreeing,
+        of.name, of.unit, kind, disease, len(told), middle, float(values.min()), float(values.max()), len(stated), agreeing,
         tuple(c.id for _, c in told),
     )  # fmt: skip

@@ -164,7 +164,7 @@ def ask(
     for p in found.pooled:
         agree = f"; {p.agreeing} of {p.intervals} confidence intervals hold it" if p.intervals else ""
         print(
-            f"{p.quantity} of {p.disease}, {p.kind}s of {p.studies} studies: {p.middle:g} days in the middle, from {p.low:g} to"
+            f"{p.quantity} of {p.disease}, {p.kind}s of {p.studies} studies: {p.middle:g}{f' {p.unit}' * bool(p.unit)} in the middle, from {p.low:g} to"
             f" {p.high:g}{agree}"
         )
     for quotation in found.quotations:
@@ -177,7 +177,7 @@ def ask(
 
 @app.command
 def extract(
-    table: Literal["incubation-period"],
+    table: Literal["incubation-period", "r0", "sample-size"],
     *,
     library: Lib = Path("library"),
     out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="CSV file to write")] = None,
@@ -190,14 +190,15 @@ def extract(
     Parameters
     ----------
     table
-        What to extract; days.
+        Incubation periods (days), basic reproduction numbers, or how many people were studied, of which the count that is most
+        likely the study's whole sample is marked as primary.
     """
-    from edubba.papers import extracting
     from edubba.papers import library as libraries
+    from edubba.papers import tabulating
 
-    rows = extracting.table(libraries.open(library), table)
+    rows = tabulating.table(libraries.open(library), table)
     if out is not None:
-        extracting.write(out, rows)
+        tabulating.write(out, rows)
     if json:
         show(rows, json=True)
     else:

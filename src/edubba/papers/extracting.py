@@ -4,18 +4,12 @@ A value belongs to the quantity that is named last before it, or right after it 
 quantities, thresholds ("longer than 14 days") and what is not about people fallen ill are left out.
 """
 
-import csv
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
-from edubba.core import files
-from edubba.core.errors import UserError
-from edubba.papers import library, sentences, words
-from edubba.papers.library import Library
+from edubba.papers import sentences, words
 from edubba.papers.records import Record
 from edubba.papers.sentences import Span
 
@@ -203,9 +197,9 @@ def _listed(said: str) -> Iterator[tuple[Span, Kind, float, float | None]]:
         if len(names) == len(values):
             for name, value in zip(names, values, strict=True):
                 kind: Kind = "median" if name.lower() == "median" else "mode" if name.lower() == "mode" else "mean"
-                yield Span(*value.span()), kind, _number(value[0]), None
+                yield Span(*value.span()), kind, number(value[0]), None
     for m in WITH_SD.finditer(said):
-        yield Span(*m.span("mean")), "mean", _number(m["mean"]), _number(m["sd"])
+        yield Span(*m.span("mean")), "mean", number(m["mean"]), number(m["sd"])
 
 
 def _kind(value: Value, back: str, lead: str, close: str) -> Kind:
@@ -240,28 +234,28 @@ def durations(text: str) -> list[Value]:
             m = again
         end = m.end()
         scale = TIMES[m["unit"][0].lower()]
-        a = _number(m["a"]) * scale
-        b = _number(m["b"]) * scale if m["b"] else None
+        a = number(m["a"]) * scale
+        b = number(m["b"]) * scale if m["b"] else None
         low = high = None
-        interval = ""
+        width = ""
         groups = m.groupdict()
         if groups.get("sd"):
-            low = high = _number(groups["sd"]) * scale
-            interval = "SD"
+            low = high = number(groups["sd"]) * scale
+            width = "SD"
         for part in (groups.get("inside"), groups.get("after")):
-            if part and not interval:
-                low, high, interval = _interval(part, scale)
+            if part and not width:
+                low, high, width = interval(part, scale)
         if b is not None and b < a:  # 7-5: no range
             b = None
-        made.append(Value(Span(m.start(), m.end()), a, b, low, high, interval))
+        made.append(Value(Span(m.start(), m.end()), a, b, low, high, width))
     return made
 
 
-def _interval(part: str, scale: float) -> tuple[float | None, float | None, str]:
+def interval(part: str, scale: float) -> tuple[float | None, float | None, str]:
     """What stands in brackets after a value."""
     name = next((name for name, pattern in INTERVALS if pattern.search(part)), "")
     kept = re.sub(r"\d+(?:\.\d+)?\s*%(?:\s*(?:CI|CrI))?|\d+(?:\.\d+)?(?:st|nd|rd|th)", " ", part)
-    numbers = [_number(n) * scale for n in re.findall(NUMBER, kept, re.IGNORECASE)]
+    numbers = [number(n) * scale for n in re.findall(NUMBER, kept, re.IGNORECASE)]
     if name == "SD" and len(numbers) == 1:
         return numbers[0], numbers[0], name
     if len(numbers) >= 2 and numbers[0] <= numbers[1]:
@@ -269,7 +263,7 @@ def _interval(part: str, scale: float) -> tuple[float | None, float | None, str]
     return None, None, ""
 
 
-def _number(text: str) -> float:
+def number(text: str) -> float:
     spelt = SPELT.get(text.lower())
     return float(text.replace("·", ".")) if spelt is None else spelt
 
@@ -290,46 +284,3 @@ def disease(sentence: str, at: int, record: Record) -> str:
         if named:
             return named[0][1]
     return ""
-
-
-TABLES = {"incubation-period": incubation}
-"""what can be extracted"""
-COLUMNS = (
-    "id", "title", "journal", "published", "preprint", "design", "disease", "kind", "value", "low", "high", "interval", "primary",
-    "quotation", "start", "end", "sentence", "doi",
-)  # fmt: skip
-
-
-def table(lib: Library, name: str) -> list[dict[str, Any]]:
-    """A row for every value of a library, with the study it comes from and the sentence it stands in.
-
-    Raises
-    ------
-    UserError
-        There is no such table.
-    """
-    if name not in TABLES:
-        raise UserError(f"there is no table {name!r}: take one of {', '.join(TABLES)}")
-    rows = []
-    for _, row in lib.scan():
-        of = library.record(row)
-        for cell in TABLES[name](of):
-            rows.append(
-                {
-                    "id": of.id, "title": of.title, "journal": of.journal, "published": str(of.published), "preprint": of.preprint,
-                    "design": row["design"], "disease": cell.disease, "kind": cell.kind, "value": cell.value, "low": cell.low,
-                    "high": cell.high, "interval": cell.interval, "primary": cell.primary,
-                    "quotation": of.abstract[cell.span.start : cell.span.end], "start": cell.span.start, "end": cell.span.end,
-                    "sentence": of.abstract[cell.sentence.start : cell.sentence.end], "doi": of.doi,
-                }
-            )  # fmt: skip
-    return rows
-
-
-def write(path: str | Path, rows: list[dict[str, Any]]) -> Path:
-    """Write a table as CSV."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, COLUMNS)
-    writer.writeheader()
-    writer.writerows(rows)
-    return files.write(Path(path), out.getvalue())

@@ -23,7 +23,7 @@ CANDIDATES = 300
 """records of each kind of search whose scores are joined"""
 SCORED = 1_000
 """records whose score by words is known"""
-WEIGHT = {"static": 0.45, "minilm": 0.5}
+WEIGHT = {"static": 0.45, "minilm": 0.4}
 """share of the cosine in the joined score, for each encoder; chosen on SciFact's training claims and TREC-COVID's odd topics"""
 MORE = 3
 """how many times as many records are asked for as are wanted, since some are removed or doubles"""
