@@ -8,36 +8,39 @@ DESIGNS = (
 )  # fmt: skip
 """kinds, from the strongest; a protocol is no trial, whatever it plans"""
 _TITLE = (
-    ("protocol", r"\bprotocol (for|of)\b|: (a |the )?(study |trial )?protocol\b|study protocol"),
-    ("systematic review", r"\bsystematic(al)?(ly)? (literature )?review|meta[- ]?analys[ei]s|scoping review|umbrella review"),
-    ("rct", r"\brandomi[sz]ed\b(?!.{0,30}\b(sample|survey))|\brct\b|\bplacebo[- ]controlled"),
-    ("case report", r"\bcase report|\breport of (a|one|two|three) cases?\b|\ba case of\b"),
-    ("case series", r"\bcase series\b|\bseries of \d+ (cases|patients)"),
-    ("case-control", r"\bcase[- ]control(led)?\b"),
-    ("prospective cohort", r"\bprospective(ly)?\b(?!.{0,20}protocol)"),
-    ("retrospective cohort", r"\bretrospective(ly)?\b"),
-    ("cross-sectional", r"\bcross[- ]sectional\b|\bseroprevalence\b|\bsurvey (of|among|in)\b|: (an )?(online |national )?survey\b"),
-    ("modelling", r"\bmathematical model|\bmodel(l)?ing\b|\bsimulation|\bSE?IR model|\bforecast"),
-    ("in vitro", r"\bin vitro\b|\bcell culture|\bVero E6\b"),
-    ("animal", r"\b(mouse|mice|murine|macaques?|ferrets?|hamsters?|rats?|pigs?|animal) (model|study|experiment)s?\b|\bin (mice|ferrets|hamsters|macaques|rats)\b"),
-    ("editorial", r"^(editorial|comment(ary)?|correspondence|letter to the editor|reply|perspective|viewpoint|opinion)\b|: (a )?(commentary|perspective|viewpoint)$"),
-    ("review", r"\b(narrative |literature |brief |mini-?|critical )?review\b(?! of (medical|patient|clinical|hospital) (records|charts))"),
+    ("protocol", "protocol", r"\bprotocol (for|of)\b|: (a |the )?(study |trial )?protocol\b|study protocol"),
+    ("systematic review", "review meta", r"\bsystematic(al)?(ly)? (literature )?review|meta[- ]?analys[ei]s|scoping review|umbrella review"),
+    ("rct", "random rct placebo", r"\brandomi[sz]ed\b(?!.{0,30}\b(sample|survey))|\brct\b|\bplacebo[- ]controlled"),
+    ("case report", "case", r"\bcase report|\breport of (a|one|two|three) cases?\b|\ba case of\b"),
+    ("case series", "series", r"\bcase series\b|\bseries of \d+ (cases|patients)"),
+    ("case-control", "control", r"\bcase[- ]control(led)?\b"),
+    ("prospective cohort", "prospectiv", r"\bprospective(ly)?\b(?!.{0,20}protocol)"),
+    ("retrospective cohort", "retrospectiv", r"\bretrospective(ly)?\b"),
+    ("cross-sectional", "sectional seroprevalence survey", r"\bcross[- ]sectional\b|\bseroprevalence\b|\bsurvey (of|among|in)\b|: (an )?(online |national )?survey\b"),
+    ("modelling", "model simulation forecast", r"\bmathematical model|\bmodel(l)?ing\b|\bsimulation|\bSE?IR model|\bforecast"),
+    ("in vitro", "vitro culture vero", r"\bin vitro\b|\bcell culture|\bVero E6\b"),
+    ("animal", "mice mouse murine macaque ferret hamster rat pig animal", r"\b(mouse|mice|murine|macaques?|ferrets?|hamsters?|rats?|pigs?|animal) (model|study|experiment)s?\b|\bin (mice|ferrets|hamsters|macaques|rats)\b"),
+    ("editorial", "editorial comment correspondence letter reply perspective viewpoint opinion", r"^(editorial|comment(ary)?|correspondence|letter to the editor|reply|perspective|viewpoint|opinion)\b|: (a )?(commentary|perspective|viewpoint)$"),
+    ("review", "review", r"\b(narrative |literature |brief |mini-?|critical )?review\b(?! of (medical|patient|clinical|hospital) (records|charts))"),
 )  # fmt: skip
 _ABSTRACT = (
-    ("systematic review", r"\b(we|this) (conducted|performed|did|carried out|undertook)?.{0,20}\b(systematic (literature )?review|meta[- ]?analysis)\b|\bPRISMA\b"),
-    ("rct", r"\bwere randomly (assigned|allocated)\b|\brandomi[sz]ed (controlled|clinical) trial\b.{0,80}\b(we|patients|participants)\b|\bdouble[- ]blind"),
-    ("case-control", r"\bcase[- ]control study\b"),
-    ("prospective cohort", r"\bprospective(ly)? (cohort|observational|study|enrolled|collected)|\bprospectively\b"),
-    ("retrospective cohort", r"\bretrospective(ly)? (\w+ )?(cohort|study|analysis|reviewed|analy[sz]ed|collected|review)|\bmedical records (of|were)\b|\bretrospectively\b"),
-    ("cross-sectional", r"\bcross[- ]sectional\b|\bquestionnaire\b"),
-    ("case series", r"\bcase series\b"),
-    ("case report", r"\bwe (report|describe|present) (a|the|one) (case|patient)\b|\bcase report\b"),
-    ("modelling", r"\b(mathematical|dynamic(al)?|transmission|compartmental|stochastic|SE?IR)\s+model|\bmodel(l)?ing study\b|\bsimulations?\b"),
-    ("in vitro", r"\bin vitro\b|\bVero( E6)? cells\b"),
-    ("animal", r"\b(infected|inoculated|challenged|immuni[sz]ed) (mice|ferrets|hamsters|macaques|rats)\b|\bmouse model\b"),
+    ("systematic review", "systematic meta prisma", r"\b(we|this) (conducted|performed|did|carried out|undertook)?.{0,20}\b(systematic (literature )?review|meta[- ]?analysis)\b|\bPRISMA\b"),
+    ("rct", "random blind", r"\bwere randomly (assigned|allocated)\b|\brandomi[sz]ed (controlled|clinical) trial\b.{0,80}\b(we|patients|participants)\b|\bdouble[- ]blind"),
+    ("case-control", "control", r"\bcase[- ]control study\b"),
+    ("prospective cohort", "prospectiv", r"\bprospective(ly)? (cohort|observational|study|enrolled|collected)|\bprospectively\b"),
+    ("retrospective cohort", "retrospectiv records", r"\bretrospective(ly)? (\w+ )?(cohort|study|analysis|reviewed|analy[sz]ed|collected|review)|\bmedical records (of|were)\b|\bretrospectively\b"),
+    ("cross-sectional", "sectional questionnaire", r"\bcross[- ]sectional\b|\bquestionnaire\b"),
+    ("case series", "series", r"\bcase series\b"),
+    ("case report", "case patient", r"\bwe (report|describe|present) (a|the|one) (case|patient)\b|\bcase report\b"),
+    ("modelling", "model simulation", r"\b(mathematical|dynamic(al)?|transmission|compartmental|stochastic|SE?IR)\s+model|\bmodel(l)?ing study\b|\bsimulations?\b"),
+    ("in vitro", "vitro vero", r"\bin vitro\b|\bVero( E6)? cells\b"),
+    ("animal", "mice ferrets hamsters macaques rats mouse", r"\b(infected|inoculated|challenged|immuni[sz]ed) (mice|ferrets|hamsters|macaques|rats)\b|\bmouse model\b"),
 )  # fmt: skip
-TITLE = [(name, re.compile(pattern, re.IGNORECASE)) for name, pattern in _TITLE]
-ABSTRACT = [(name, re.compile(pattern, re.IGNORECASE)) for name, pattern in _ABSTRACT]
+TITLE, ABSTRACT = (
+    [(name, tuple(hints.split()), re.compile(pattern.lower())) for name, hints, pattern in rules]
+    for rules in (_TITLE, _ABSTRACT)
+)
+"""kind, words of which one stands in every text of that kind (they are looked for first, being quick to find), pattern"""
 
 
 def of(title: str, abstract: str = "") -> str:
@@ -51,7 +54,8 @@ def of(title: str, abstract: str = "") -> str:
     ('rct', 'protocol', '')
     """
     for rules, text in ((TITLE, title), (ABSTRACT, abstract)):
-        for name, pattern in rules:
-            if pattern.search(text):
+        low = text.lower()
+        for name, hints, pattern in rules:
+            if any(hint in low for hint in hints) and pattern.search(low):
                 return name
     return ""

@@ -137,6 +137,21 @@ def open(folder: Path, name: str) -> Engine:
     raise UserError(f"there is no engine {name!r}: take {' or '.join(ENGINES)}")
 
 
+def _schema(kept: str) -> Any:
+    """Fields of an index; `kept`: what is kept of each word, how often it stands or where."""
+    import tantivy
+
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("number", indexed=True, fast=True)
+    builder.add_text_field("text", tokenizer_name="paper", index_option=kept)
+    for name in ("first", "last"):
+        builder.add_integer_field(name, indexed=True, fast=True)
+    builder.add_unsigned_field("preprint", indexed=True)
+    for name in ("design", "licence", "journal"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    return builder.build()
+
+
 class Tantivy:
     """An index of tantivy: one field of all words, stemmed; the rest for filters."""
 
@@ -146,17 +161,13 @@ class Tantivy:
 
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        builder = tantivy.SchemaBuilder()
-        builder.add_unsigned_field("number", indexed=True, fast=True)
-        builder.add_text_field("text", tokenizer_name="paper", index_option="position")
-        for name in ("first", "last"):
-            builder.add_integer_field(name, indexed=True, fast=True)
-        builder.add_unsigned_field("preprint", indexed=True)
-        for name in ("design", "licence", "journal"):
-            builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
-        self.schema = builder.build()
         try:
-            self.index = tantivy.Index(self.schema, path=str(folder), reuse=True)
+            try:
+                self.schema = _schema("freq")
+                self.index = tantivy.Index(self.schema, path=str(folder), reuse=True)
+            except ValueError:  # an index of edubba before 2026-12
+                self.schema = _schema("position")
+                self.index = tantivy.Index(self.schema, path=str(folder), reuse=True)
         except ValueError as error:
             raise UserError(f"{folder} is no index that can be read ({error}): delete it, `edubba papers build` makes it again") from None  # fmt: skip
         self.words = (

@@ -16,11 +16,12 @@ KNOWN = re.compile(
     r"\bwhat (is|do we|are) (currently |already )?(known|know|the evidence) (about|of|on)\b", re.IGNORECASE
 )
 COVID = re.compile(
-    r"\b(covid[\s\-‐‑–]*(19|2019)?|sars[\s\-‐‑–]*cov[\s\-‐‑–]*2|2019[\s\-‐‑–]*ncov|ncov[\s\-‐‑–]*(2019|19)?|hcov[\s\-‐‑–]*19"
+    r"\b(?=[csn2hw])(covid[\s\-‐‑–]*(19|2019)?|sars[\s\-‐‑–]*cov[\s\-‐‑–]*2|2019[\s\-‐‑–]*ncov|ncov[\s\-‐‑–]*(2019|19)?|hcov[\s\-‐‑–]*19"
     r"|(2019[\s\-]+)?novel[\s\-]+coronavirus([\s\-]+(2019|disease|pneumonia|infection))?|new coronavirus|wuhan (coronavirus|pneumonia|virus)"
     r"|severe acute respiratory syndrome[\s\-]*corona\s?virus[\s\-]*2|coronavirus disease[\s\-]*(20)?19|sars[\s\-]*coronavirus[\s\-]*2|2019[\s\-]*novel[\s\-]*coronavirus)(?![a-z0-9])",
     re.IGNORECASE,
 )  # fmt: skip
+_LOW = re.compile(COVID.pattern)
 NAME = "coviddisease"
 """the one word that stands for COVID-19 and its virus, beside what is written"""
 WORD = re.compile(r"[^\W_]+")
@@ -32,7 +33,10 @@ def named(text: str) -> str:
     >>> named("2019-nCoV and SARS-CoV-2, not SARS-CoV")
     '2019-nCoV and SARS-CoV-2, not SARS-CoV coviddisease coviddisease'
     """
-    times = sum(1 for _ in COVID.finditer(text))
+    low = text.lower()
+    if "cov" not in low and "corona" not in low and "wuhan" not in low:  # every name of it holds one of these
+        return text
+    times = sum(1 for _ in _LOW.finditer(low))
     return f"{text} {' '.join([NAME] * times)}" if times else text
 
 
