@@ -70,7 +70,7 @@ for name, of, n, q, v in (("train", learned, gold, p, told), ("dev", dev, dev_go
     show(f"{name}: papers, label F1 at {least:.2f}", f1, *counted(of, q, least), n)
     show(f"{name}: calibration error of papers", calibration.ece_equal_mass, flat.max(1), flat.argmax(1) == sides)
     show(f"{name}: claims, the likeliest of three is right", np.mean, v.argmax(1) == true)
-    own, y = np.stack([c.compared[0].side[[21, 24, 25, 26]] for c in of if c.verdict]), true[true > 0]
+    own, y = np.stack([c.compared[0].side[[-6, -3, -2, -1]] for c in of if c.verdict]), true[true > 0]
     alone = entailing.linear(own, y - 1, 1.0) if name == "train" else alone
     show(f"{name}: side from the claim alone, {np.mean(y == 1):.3f} supported", np.mean, alone(own).argmax(1) == y - 1)
     show(f"{name}: calibration error of claims", calibration.ece_equal_mass, v.max(1), v.argmax(1) == true)

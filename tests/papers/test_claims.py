@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edubba import cli
+from edubba.core.errors import UserError
 from edubba.papers import Build, building, claims, entailing, library
 
 PAPERS = [
@@ -137,6 +138,8 @@ def test_the_shipped_head_is_of_this_format_and_says_where_it_comes_from():
     from importlib.resources import files
 
     data = json.loads((files("edubba.papers") / "claims.json").read_text())
-    assert data["format"] == "edubba.claims/1"
+    assert data["format"] == "edubba.claims/2"
     assert "CC BY" in data["learned_from"]
+    with pytest.raises(UserError, match=r"of the format 'edubba\.claims/1', and this edubba reads .*: learn it again"):
+        entailing.from_dict(data | {"format": "edubba.claims/1"})
     assert entailing.to_dict(entailing.from_dict(data), learned_from=data["learned_from"]) == data

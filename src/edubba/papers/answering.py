@@ -28,6 +28,8 @@ ASIDE = re.compile(
     re.IGNORECASE,
 )
 """sentences that say what was asked, not what was found: they count half"""
+STATING = 0.4
+"""what a sentence counts that states no value of the quantity that is asked for"""
 FEWEST = 2
 """papers that an answer needs"""
 STATED = 400
@@ -140,12 +142,16 @@ def _best(
     worth = passages.scores(of, said, stems, question)
     most = float(scores.max()) if len(scores) else 1.0
     quantity = bool(passages.QUANTITY.search(question))
+    wanted = [of_it for of_it in QUANTITIES if of_it.asked.search(question)]
     for record, places, texts, each, score, whole in zip(taken, spans, said, of, worth, scores, strict=True):
         if not len(score):
             continue
         score = score * np.array([0.5 if ASIDE.search(text) else 1.0 for text in texts])
         if quantity:
             score = score * np.array([passages.numbered(text) for text in texts])
+        if wanted:
+            stating = {cell.sentence for of_it in wanted for cell in of_it.extract(record) if cell.primary}
+            score = score * np.array([1.0 if place in stating else STATING for place in places])
         i = int(score.argmax())
         covered = sum(rarity[stem] for stem in rarity if stem in each[i]) / max(1e-9, sum(rarity.values()))
         if covered >= COVERED and score[i] > 0:

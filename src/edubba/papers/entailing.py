@@ -8,7 +8,7 @@ learned from SciFact's training claims (Wadden et al. 2020, CC BY 4.0) by `recip
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package
 from itertools import pairwise
@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float64, Int
 
+from edubba.core.errors import UserError
 from edubba.papers import words
 
-FORMAT = "edubba.claims/1"
+FORMAT = "edubba.claims/2"
 SHOWN = 2
 """sentences of an abstract that are compared with a claim, and quoted"""
 NEAR = 60.0
@@ -155,7 +156,9 @@ def _sides(claim: Asked, best: Sequence[str], text: str, stems: Callable[[str], 
             (not negated) * no, direction * leaning * (1 if agrees else -1), bool(FOUND.search(sentence)),
         ]  # fmt: skip
     made += [0.0] * (9 * (SHOWN - len(best)))
-    own, its = ({m[0].lower()[:5] for p in (MORE, LESS) for m in p.finditer(t)} for t in (claim.text, text))
+    for sentence in [*best, *[best[-1]] * (SHOWN - len(best))]:
+        made += _beyond(claim, sentence, stems)
+    own, its = (_heads(MORE, t) | _heads(LESS, t) for t in (claim.text, text))
     numbers, there = (set(NUMBER.findall(t)) for t in (claim.text, text))
     made += [
         bool(own & its), bool(own) and not own & its,
@@ -166,9 +169,29 @@ def _sides(claim: Asked, best: Sequence[str], text: str, stems: Callable[[str], 
     return [float(value) for value in made]
 
 
-def _near(pattern: re.Pattern[str], text: str, places: Sequence[int]) -> float:
-    """How often a pattern stands near the words of the claim."""
-    each = (math.exp(-min((abs(m.start() - p) for p in places), default=10**4) / NEAR) for m in pattern.finditer(text))
+def _beyond(claim: Asked, sentence: str, stems: Callable[[str], list[str]]) -> list[float]:
+    """Whether directions agree when those are left out that claim and sentence share: "deficiency" is no "less" where both say it."""
+    places = [w.start() for w in words.WORD.finditer(sentence) if any(s in claim.weights for s in stems(w[0]))]
+    more, less = (_heads(pattern, claim.text) for pattern in (MORE, LESS))
+    held = _heads(MORE, sentence) | _heads(LESS, sentence)
+    direction = float(np.sign(len(more - held) - len(less - held)))
+    up, down = (_near(pattern, sentence, places, without=more | less) for pattern in (MORE, LESS))
+    agrees = 1 if bool(NOT.search(claim.text)) == (_near(NOT, sentence, places) > NEGATED) else -1
+    both = direction * math.tanh(up - down)
+    none, all_held = direction == 0, bool(more | less) and more | less <= held
+    return [both, both * agrees, float(none), float(none * agrees), float(all_held)]
+
+
+def _heads(pattern: re.Pattern[str], text: str) -> set[str]:
+    return {m[0].lower()[:5] for m in pattern.finditer(text)}
+
+
+def _near(pattern: re.Pattern[str], text: str, places: Sequence[int], *, without: Collection[str] = ()) -> float:
+    """How often a pattern stands near the words of the claim; not counted are words that begin like one of `without`."""
+    each = (
+        math.exp(-min((abs(m.start() - p) for p in places), default=10**4) / NEAR)
+        for m in pattern.finditer(text) if m[0].lower()[:5] not in without
+    )  # fmt: skip
     return sum(each, 0.0)
 
 
@@ -315,7 +338,17 @@ def to_dict(head: Head, **facts: Any) -> dict[str, Any]:
 
 
 def from_dict(data: Mapping[str, Any]) -> Head:
-    """What `to_dict` made."""
+    """What `to_dict` made.
+
+    Raises
+    ------
+    UserError
+        It is of another format, whose features are others.
+    """
+    if data.get("format") != FORMAT:
+        raise UserError(
+            f"this head is of the format {data.get('format')!r}, and this edubba reads {FORMAT}: learn it again"
+        )
     parts = {
         name: Linear(**{field: np.array(data[name][field], float) for field in ("mean", "scale", "weight", "bias")})
         for name in ("bearing", "side", "verdict")

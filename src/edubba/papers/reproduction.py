@@ -13,7 +13,7 @@ from edubba.papers.sentences import Span
 
 R0 = re.compile(
     r"""(?:\bbasic\s+(?:reproducti(?:ve|on)|reproductivity)\s+(?:numbers?|rates?|ratios?|ind(?:ex|ices)|coefficients?|factors?|values?)
-    |(?<![A-Za-z])[Rℜ]\s?_?\{?\s?(?:0|o(?=\s*(?:=|of|was|is|≈|~))|₀)\}?(?![0-9])|\bR-?\s?(?:naught|nought|zero)\b|\bR\(0\))
+    |(?<![A-Za-z])[Rℜ]\s?_?\{?\s?(?:0|o(?=\s*(?:=|of|was|is|≈|~))|₀)\}?(?![0-9]|[.,·]\d)|\bR-?\s?(?:naught|nought|zero)\b|\bR\(0\))
     (?:\s*(?:\(\s*[Rℜ]\s?_?\{?(?:0|o|₀)\}?\s*\)|,?\s*[Rℜ]\s?_?(?:0|₀)(?![0-9])\s*,?))?""",
     re.VERBOSE,
 )

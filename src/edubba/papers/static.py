@@ -22,7 +22,7 @@ SEEN = 3
 """papers that hold a word at least, for it to have a vector"""
 WORDS = 60_000
 """words at most, the commonest"""
-FEWEST = 1_000
+FEWEST = 500
 """papers with an abstract below which nothing is learned"""
 LONG = 20
 """words from which on an abstract is taken for one"""
@@ -87,7 +87,7 @@ def _contrast(
         [_bag(number, idf, part) for part in (abstract[: len(abstract) // 2], abstract[len(abstract) // 2 :])]
         for _, abstract in learned
     ]
-    batch = min(BATCH, len(learned))
+    batch = min(BATCH, len(learned) // 4)
     steps = min(STEPS, EPOCHS * (len(learned) // batch))
     vectors = torch.nn.Parameter(torch.from_numpy(table))
     optimiser = torch.optim.Adam([vectors], lr=LR, betas=(0.9, 0.99))

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from cyclopts import Parameter
 
-Chapter = Literal["contrast", "trace", "quantum", "tablets"]
+Chapter = Literal["contrast", "trace", "quantum", "tablets", "papers"]
 
 
 def demo(
@@ -18,7 +18,7 @@ def demo(
 ) -> int:
     """Walk through the rooms on pictures that ship with the package, and print where the report lies.
 
-    About 8 minutes on 2 cores. What was measured before is shown with its date; Ctrl-C is safe, the same line goes on.
+    About 9 minutes on 2 cores. What was measured before is shown with its date; Ctrl-C is safe, the same line goes on.
 
     Parameters
     ----------
