@@ -3,10 +3,10 @@
     python recipes/papers/search.py SCIFACT_FOLDER TREC_COVID_FOLDER COMPOSITE.parquet [--vectors static]
 
 SCIFACT_FOLDER: corpus.parquet, claims_train.jsonl, qrels_train.txt, queries_test.tsv, qrels_test.txt. TREC_COVID_FOLDER:
-topics.json, qrels_rounds.parquet, valid_docids.parquet. COMPOSITE.parquet: titles and abstracts with cord_uids; 8,390 of the
-documents of round 1, so figures compare with nothing but the same composite. What is missing counts as not found. The share of
-the vectors is chosen on training claims alone, or on these and odd topics for even ones and the other way round. p: signs of the topics'
-differences at random, Holm over the table. Figures in recipes/README.md.
+topics.json, qrels_rounds.parquet, valid_docids.parquet. COMPOSITE.parquet: titles and abstracts with cord_uids, 8,390 of round
+1's documents: figures compare with the same composite alone. What is missing counts as not found. The vectors' share is chosen
+on training claims alone, or on these and odd topics for even ones and the other way round. p: signs of the topics' differences
+at random, Holm over the table. Figures in recipes/README.md.
 """
 
 import argparse
@@ -25,9 +25,8 @@ parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
 for name in ("scifact", "covid", "composite"):
     parser.add_argument(name, type=Path)
 parser.add_argument("--vectors", default="static")
-asked = parser.parse_args()
+asked, table = parser.parse_args(), list[tuple[str, np.ndarray, np.ndarray]]()
 SHARES = np.array([0.2, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7])
-table: list[tuple[str, np.ndarray, np.ndarray]] = []
 
 
 def made(rows: list[dict], home: str) -> library.Library:
@@ -40,9 +39,8 @@ def made(rows: list[dict], home: str) -> library.Library:
 
 
 def scored(lib: library.Library, topics: list[trec.Topic], qrels: metrics.Qrels, only=None) -> np.ndarray:
-    """nDCG@10, plain and condensed, of every topic in the order of `qrels`: by words, then for each share of the vectors."""
     out = []
-    for share in (0.0, *SHARES):
+    for share in (0.0, *SHARES):  # 0: by words alone
         searching.WEIGHT[asked.vectors] = share
         run = evaluation.evaluate(lib, topics, qrels, only=only, by="fused" if share else "words", draws=1).run
         out.append([metrics.each({t: run[t] for t in qrels}, qrels, condensed=c)["nDCG@10"] for c in (False, True)])
@@ -54,30 +52,27 @@ def best(*sets: np.ndarray) -> int:
 
 
 with tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-    rows = pyarrow.parquet.read_table(asked.scifact / "corpus.parquet").to_pylist()
     none = dict.fromkeys(("doi", "publish_time", "authors", "journal"), "")
-    rows = [{"cord_uid": r["doc_id"], "title": r["title"], "abstract": " ".join(r["abstract"]), **none} for r in rows]
+    rows = pyarrow.parquet.read_table(asked.scifact / "corpus.parquet").to_pylist()
+    rows = [none | {"cord_uid": r["doc_id"], "title": r["title"], "abstract": " ".join(r["abstract"])} for r in rows]
     lib, of = made(rows, a), {}
     claims = [json.loads(line) for line in (asked.scifact / "claims_train.jsonl").read_text().splitlines()]
     tested = [line.split("\t")[:2] for line in (asked.scifact / "queries_test.tsv").read_text().splitlines()]
     for split, topics in (("train", [(str(c["id"]), c["claim"]) for c in claims]), ("test", tested)):
         of[split] = scored(lib, [trec.Topic(*t) for t in topics], trec.qrels(asked.scifact / f"qrels_{split}.txt"))
-    share = best(of["train"])
-    table.append((f"SciFact test, share {SHARES[share - 1]}", of["test"][0], of["test"][share]))
+    table.append((f"SciFact test, share {SHARES[best(of['train']) - 1]}", of["test"][0], of["test"][best(of["train"])]))
     rows = [{k: str(v or "") for k, v in r.items()} for r in pyarrow.parquet.read_table(asked.composite).to_pylist()]
     lib, judged = made([r | {"pubmed_id": r["pmid"]} for r in rows], b), {}
-    for row in pyarrow.parquet.read_table(asked.covid / "qrels_rounds.parquet").to_pylist():
-        if row["round"] == 1:
-            judged.setdefault(str(row["topic"]), {})[row["cord_uid"]] = row["grade"]
+    rounds = pyarrow.parquet.read_table(asked.covid / "qrels_rounds.parquet", filters=[("round", "=", 1)])
+    for row in rounds.to_pylist():
+        judged.setdefault(str(row["topic"]), {})[row["cord_uid"]] = row["grade"]
     docs = pyarrow.parquet.read_table(asked.covid / "valid_docids.parquet").to_pylist()
     valid, even = {r["cord_uid"] for r in docs if r["rounds"] & 1}, np.array([int(t) % 2 == 0 for t in judged])
     for name, only in (("", valid), (", abstracts", valid & {r["cord_uid"] for r in rows if r["abstract"]})):
         x = scored(lib, trec.topics(asked.covid / "topics.json"), judged, only)
-        odd_share, even_share = best(of["train"], x[:, ~even]), best(of["train"], x[:, even])
-        fitted = np.where(even[:, None], x[odd_share], x[even_share])
-        said = f"{SHARES[odd_share - 1]} for even, {SHARES[even_share - 1]} for odd"
-        table.append((f"TREC-COVID 1{name}, {said}", x[0], fitted))
-        table.append((f"TREC-COVID 1{name}, even topics", x[0, even], x[odd_share, even]))
+        odd, both = best(of["train"], x[:, ~even]), (best(of["train"], x[:, half]) for half in (~even, even))
+        table.append((f"TREC-COVID 1{name}", x[0], np.where(even[:, None], *(x[share] for share in both))))
+        table.append((f"TREC-COVID 1{name}, even topics, share {SHARES[odd - 1]}", x[0, even], x[odd, even]))
 lines = [(f"{name} {how}", w[:, i], f[:, i]) for name, w, f in table for i, how in enumerate(("plain", "condensed"))]
 p = stats.holm([stats.permutation_test(fused, words) for _, words, fused in lines])
 for (name, words, fused), chance in zip(lines, p, strict=True):

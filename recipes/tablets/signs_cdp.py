@@ -4,8 +4,9 @@
 
 SIGNS_CDP.tar.gz: crops of the Cuneiform Digital Palaeography Project with labels.csv (file, label, group = tablet, split,
 fold, period); 137 signs. `begun` and `folds` start from a network that named other photographs' boxes (--boxes: those of the
-splits train and extra), `joint` learns the crops and these boxes at once, `test` starts from first weights. The pictures' licence is unclear: they are for evaluation, and neither
-they nor weights trained on them are shipped. Minutes, memory and expected values stand in recipes/README.md.
+splits train and extra), `joint` learns the crops and these boxes at once and averages the logits of --networks such networks,
+`test` starts from first weights. The pictures' licence is unclear: they are for evaluation, and neither they nor weights
+trained on them are shipped. Minutes, memory and expected values stand in recipes/README.md.
 """
 
 import argparse
@@ -23,7 +24,7 @@ parser.add_argument("out", type=Path)
 parser.add_argument("--what", nargs="+", default=["test", "folds"])
 parser.add_argument("--boxes", nargs=2, default=None)
 parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-for flag, value in (("epochs", 60), ("begin-epochs", 30), ("threads", 0), ("seed", 0)):
+for flag, value in (("epochs", 60), ("begin-epochs", 30), ("threads", 0), ("seed", 0), ("networks", 2)):
     parser.add_argument(f"--{flag}", type=int, default=value)
 asked = parser.parse_args()
 
@@ -60,7 +61,13 @@ if "joint" in asked.what:
     pages = [p for p in training.pages(*asked.boxes)[0] if p.split != "test" and p.group not in looked]
     both = training.together(pictures, training.crops(pages, margin=spec.margin, side=64))
     split = np.concatenate([pictures.split, np.full(len(both) - len(pictures), "train")])
-    show(train_namer(replace(both, split=split), spec, out=asked.out / "joint").results, "joint")
+    both, found = replace(both, split=split), []
+    for seed in range(asked.seed, asked.seed + asked.networks):
+        run = train_namer(both, replace(spec, fit=replace(spec.fit, seed=seed)), out=asked.out / f"joint-{seed}")
+        show(run.results, f"joint, {seed}")
+        found.append(run.path)
+    parts = (pictures.take(pictures.split == name) for name in ("validation", "test"))
+    show(naming.measured(naming.averaged(found, *parts), split="test", data=asked.source), "joint, mean")
 if "folds" in asked.what:
     fold = pictures.extra["fold"]
     for k in asked.folds:  # thresholds, never weights, come from a third of the next fold's tablets

@@ -216,6 +216,30 @@ def test_folds_are_measured_as_one(tmp_path):
     assert found["signs/coverage when it may abstain"].value == pytest.approx(said["given"].mean())
 
 
+def test_the_mean_of_two_networks(tmp_path):
+    crops = strokes(60)
+    split = np.repeat(["train", "validation", "test"], 20)
+    crops = replace(crops, split=split)
+    quick = replace(SMALL, fit=replace(SMALL.fit, epochs=2))
+    one, two = (
+        naming.train_namer(crops, replace(quick, fit=replace(quick.fit, seed=seed)), out=tmp_path / f"{seed}").path
+        for seed in (0, 1)
+    )
+    looked, tested = crops.take(split == "validation"), crops.take(split == "test")
+    alone, twice, both = (naming.averaged(runs, looked, tested) for runs in ([one], [one, one], [one, two]))
+    for key, value in alone.items():
+        np.testing.assert_array_equal(twice[key], value)
+    namers = [signs.load(path / "model" / "signs") for path in (one, two)]
+    logits = np.mean([signs.look(n.model, tested, n.periods, size=n.size).logits for n in namers], axis=0)
+    assert both["said"].shape == (20, 5)
+    if not any(np.any(n.prior) for n in namers):
+        assert both["said"][:, 0].tolist() == [namers[0].names[i] for i in logits.argmax(1)]
+    other = replace(crops, label=np.where(crops.label == "U", "KI", crops.label))
+    third = naming.train_namer(other, quick, out=tmp_path / "third").path
+    with pytest.raises(UserError, match="have learned different names"):
+        naming.averaged([one, third], looked, tested)
+
+
 def test_crops_without_validation_are_refused(tmp_path):
     with pytest.raises(UserError, match="with label and split: thresholds are chosen"):
         naming.train_namer(strokes(12), SMALL, out=tmp_path / "run")

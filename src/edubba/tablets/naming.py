@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -124,9 +124,12 @@ def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str,
     Arrays with a row for each crop: `file`, `group`, `period`, `true`; `said` and `probability` (n, 5), the likeliest
     first, empty where there are fewer names; `given`, whether the first is sure enough to be given; `seen`, how often the true name was learned from.
     """
-    p, _ = signs.name(namer, crops)
-    best = np.argsort(-p, axis=1, kind="stable")[:, :SAID]
     often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
+    return _answers(namer, crops, signs.name(namer, crops)[0], often)
+
+
+def _answers(namer: signs.Namer, crops: Pictures, p: np.ndarray, often: Mapping[Any, Any]) -> dict[str, np.ndarray]:
+    best = np.argsort(-p, axis=1, kind="stable")[:, :SAID]
     true = np.array(signs.labels_of(crops))
     fewer = SAID - best.shape[1]
     said = np.concatenate([np.array(namer.names)[best], np.full((len(best), fewer), "")], axis=1)
@@ -136,6 +139,27 @@ def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str,
         "probability": np.pad(np.take_along_axis(p, best, 1), ((0, 0), (0, fewer))), "given": p.max(axis=1) >= namer.threshold,
         "seen": np.array([often.get(name, 0) for name in true.tolist()]),
     }  # fmt: skip
+
+
+def averaged(folders: Sequence[str | Path], validation: Pictures, crops: Pictures) -> dict[str, np.ndarray]:
+    """What several runs of `train_namer` on the same names say of crops together: the mean of their logits, as `answers` gives it.
+
+    How far the names' shares count, the temperature and the threshold are chosen again on `validation`. How often a true name
+    was learned is not known here: `seen` is 0.
+    """
+    namers = [signs.load(Path(folder) / "model" / "signs") for folder in folders]
+    first = max(namers, key=lambda namer: float(np.abs(namer.prior).max()))  # its shares are known
+    if any(namer.names != first.names for namer in namers):
+        raise UserError(f"{folders[0]} and the others have learned different names: their answers have no mean")
+
+    def looked(of: Pictures) -> np.ndarray:
+        return np.mean([signs.look(n.model, of, n.periods, size=n.size).logits for n in namers], axis=0)
+
+    place = {name: i for i, name in enumerate(first.names)}
+    target = np.array([place.get(name, -1) for name in signs.labels_of(validation)])
+    strength, temperature, threshold, _ = signs.calibrate(looked(validation), target, first.prior)
+    together = replace(first, prior=np.float32(strength) * first.prior, temperature=temperature, threshold=threshold)
+    return _answers(together, crops, signs.probabilities(together, looked(crops)), {})
 
 
 def pooled(folders: Sequence[str | Path]) -> dict[str, np.ndarray]:
