@@ -210,3 +210,22 @@ def test_names_of_the_disease():
 def test_dates_that_hold_no_date():
     assert all(records.published(text) == records.Published() for text in ("", "n.d.", "0000", "20", "spring 2020"))
     assert str(records.published("2020-02-31")) == "2020-02"
+
+
+def test_an_index_that_keeps_places_of_words_is_still_read(tmp_path, monkeypatch):
+    """As edubba made them before December 2026."""
+    pytest.importorskip("tantivy")
+    real, asked = engines._schema, []
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "_schema", lambda kept: real("position"))
+        old = engines.open(tmp_path, "tantivy")
+        old.add([Entry(i, text, 0, 0, False, "", "", "") for i, text in enumerate(["bats in caves", "cats"])], upto=2)
+        assert old.search("bats", k=5).numbers.tolist() == [0]
+    monkeypatch.setattr(engines, "_schema", lambda kept: asked.append(kept) or real(kept))
+    again = engines.open(tmp_path, "tantivy")
+    assert asked == ["freq", "position"]
+    assert again.indexed == 2
+    again.add([Entry(2, "more bats", 0, 0, False, "", "", "")], upto=3)
+    assert sorted(again.search("bats", k=5).numbers.tolist()) == [0, 2]
+    engines.open(tmp_path / "new", "tantivy")
+    assert asked[2:] == ["freq"]

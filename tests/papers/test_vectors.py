@@ -2,6 +2,7 @@
 
 import importlib.util
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 
 import numpy as np
@@ -185,6 +186,19 @@ def test_bytes_find_what_exact_numbers_find(tmp_path_factory, n, k, seed):
     np.testing.assert_allclose(made.cosines(query, np.arange(n)), exact, atol=1e-5)
 
 
+def test_many_may_ask_at_once(tmp_path):
+    vectors._note(tmp_path, "static", 0, [])
+    made = vectors.Vectors(tmp_path, None)
+    x = np.eye(64, dtype=np.float32)
+    for i in range(8):
+        made.append(x[8 * i : 8 * i + 8])
+    for _ in range(5):
+        fresh = vectors.Vectors(tmp_path, None)
+        with ThreadPoolExecutor(16) as pool:
+            found = list(pool.map(lambda i: fresh.nearest(x[i], k=1)[0][0], range(64)))  # noqa: B023
+        assert found == list(range(64))
+
+
 def test_an_encoder_is_the_same_when_it_is_learned_and_read_again(tmp_path, few):
     stems = [(title.split(), text.split()) for title, text in papers()]
     one, two = static.fit(stems), static.fit(stems)
@@ -211,7 +225,7 @@ def test_an_encoding_is_the_weighted_sum_of_its_words(few):
 
 
 def test_too_few_papers_teach_nothing():
-    assert static.fit([(["a", "b", "c"], ["d"] * 30)] * 999) is None
+    assert static.fit([(["a", "b", "c"], ["d"] * 30)] * (static.FEWEST - 1)) is None
 
 
 def test_parquet_files_of_any_group_size_are_read(tmp_path, monkeypatch):

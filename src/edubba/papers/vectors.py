@@ -47,8 +47,7 @@ class Vectors:
         self.learned: int = said["learned_from"]
         self.segments: list[int] = said["segments"]
         self._encoder: Any = None
-        self._codes: list[np.ndarray] = []
-        self._exact: list[np.ndarray] = []
+        self._maps: list[tuple[np.ndarray, np.ndarray]] = []
 
     @property
     def rows(self) -> int:
@@ -77,10 +76,9 @@ class Vectors:
         self, query: Float[np.ndarray, "d"], *, k: int
     ) -> tuple[Int64[np.ndarray, "k"], Float32[np.ndarray, "k"]]:
         """Numbers of the k records nearest to a query, the nearest first, and their cosines."""
-        self._map()
         scores = np.empty(self.rows, np.float32)
         room, at = np.empty((CHUNK, len(query)), np.float32), 0
-        for codes in self._codes:
+        for codes, _ in self._mapped():
             for i in range(0, len(codes), CHUNK):
                 part = codes[i : i + CHUNK]
                 np.copyto(room[: len(part)], part)
@@ -94,24 +92,31 @@ class Vectors:
 
     def cosines(self, query: Float[np.ndarray, "d"], numbers: Int64[np.ndarray, "k"]) -> Float32[np.ndarray, "k"]:
         """How near some records are to a query."""
-        self._map()
+        maps = self._mapped()
         ends = np.cumsum(self.segments)
         segment = np.searchsorted(ends, numbers, side="right")
         out = np.zeros(len(numbers), np.float32)
         for s in np.unique(segment).tolist():
             mine = segment == s
-            out[mine] = self._exact[s][numbers[mine] - (ends[s] - self.segments[s])].astype(np.float32) @ query
+            out[mine] = maps[s][1][numbers[mine] - (ends[s] - self.segments[s])].astype(np.float32) @ query
         return out
 
-    def _map(self) -> None:
-        for i in range(len(self._codes), len(self.segments)):
+    def _mapped(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Bytes and exact vectors of every segment, mapped into memory; put in place at once, as many may ask at a time."""
+        if len(self._maps) < len(self.segments):
             try:
-                for kind, maps in (("codes", self._codes), ("exact", self._exact)):
-                    maps.append(np.load(self.folder / f"{i:06d}.{kind}.npy", mmap_mode="r"))
+                self._maps = [
+                    (
+                        np.load(self.folder / f"{i:06d}.codes.npy", mmap_mode="r"),
+                        np.load(self.folder / f"{i:06d}.exact.npy", mmap_mode="r"),
+                    )
+                    for i in range(len(self.segments))
+                ]
             except (OSError, ValueError) as error:
                 raise UserError(
                     f"{self.folder} is damaged ({error}): delete it, `edubba papers build` makes it again"
                 ) from None
+        return self._maps
 
 
 def stems(engine: Any, title: str, text: str) -> static.Paper:
