@@ -24,7 +24,8 @@ STEP = 254.0
 """a byte is a 254th: vectors of length 1 hardly ever hold more than a half, and what is cut off there is only a little misplaced"""
 RESCORED = 4
 """how many times as many as are wanted are compared again without rounding"""
-CHUNK = 8_192
+CHUNK = 512
+"""rows that are turned into numbers at a time: half a megabyte, which stays in the processor's cache"""
 SEALED = {"static": 20_000, "minilm": 1_000}
 """records that are encoded at a time: what an interruption loses"""
 SAMPLE = 60_000
