@@ -22,7 +22,7 @@ parser.add_argument("out", type=Path)
 parser.add_argument("--crops", help="further labelled crops, for names alone")
 parser.add_argument("--texts", help="sign table of texts in the same names: context")
 parser.add_argument("--steps", type=int, default=TrainReader().detecting.steps)
-parser.add_argument("--epochs", type=int, default=60)
+parser.add_argument("--epochs", type=int, default=36)
 parser.add_argument("--threads", type=int, default=0)
 asked = parser.parse_args()
 
