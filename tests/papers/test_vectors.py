@@ -89,6 +89,13 @@ def test_the_joined_score_is_what_it_is_said_to_be(made):
     np.testing.assert_allclose(found.scores, np.sort(score)[::-1][:50] - score.min(), atol=1e-4)
 
 
+def test_a_query_is_encoded_as_it_is_asked(made, monkeypatch):
+    lib, seen = library.open(made), []
+    monkeypatch.setattr(lib.vectors, "encode", lambda rows: seen.extend(rows) or np.eye(8, dtype=np.float32)[:1])
+    searching.ranked(lib, "COVID-19 in cats", k=5)
+    assert seen == [("", "COVID-19 in cats")]  # names of the disease are added once, by the encoder that knows them
+
+
 def test_filters_hold_for_what_vectors_find(made):
     lib = library.open(made)
     since = searching.ranked(lib, "cat", k=100, filters=Filters(since=date(2020, 1, 1)))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from edubba.papers import extracting, sentences
-from edubba.papers.extracting import Cell, Kind
+from edubba.papers.extracting import Cell
 from edubba.papers.records import Record
 from edubba.papers.sentences import Span
 
@@ -45,6 +45,8 @@ ABROAD = re.compile(
 """sentences that tell of the world, or of others' studies"""
 SURE = 1.0
 """worth from which on a count is the study's"""
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+TENS = {word: 10 * i for i, word in enumerate(_TENS.split(), 2)}
 FEWEST = 2
 MOST = 50_000_000
 
@@ -61,17 +63,13 @@ def sample_size(record: Record) -> list[Cell]:
     best = max(range(len(found)), key=lambda i: (found[i][0], found[i][1]))
     return [
         Cell(
-            record.id, "sample size", _kind(), float(n), None, None, "", extracting.disease(
+            record.id, "sample size", "value", float(n), None, None, "", extracting.disease(
                 record.abstract[sentence.start : sentence.end], span.start - sentence.start, record
             ),
             i == best and worth >= SURE, span, sentence,
         )
         for i, (worth, n, span, sentence) in enumerate(found)
     ]  # fmt: skip
-
-
-def _kind() -> Kind:
-    return "value"
 
 
 def _in_sentence(said: str) -> Iterator[tuple[int, Span, float]]:
@@ -88,11 +86,7 @@ def _in_sentence(said: str) -> Iterator[tuple[int, Span, float]]:
             continue
         before, after = said[: m.start("n")], said[m.end() :]
         worth = -0.7 if ABROAD.search(said) else 0.5
-        if (
-            TAKEN_IN.search(before[-60:])
-            or TAKEN_IN.match(after.lstrip()[:40].split(" ", 1)[-1])
-            or TAKEN_IN.search(after[:45])
-        ):
+        if TAKEN_IN.search(before[-60:]) or TAKEN_IN.search(after[:45]):
             worth += 1.0
         if REPORT.search(before[-30:]):
             worth += 0.8
@@ -124,14 +118,4 @@ def _count(text: str) -> int:
     """
     if text[0].isdigit():
         return int(re.sub(r"\D", "", text))
-    tens = {
-        "twenty": 20,
-        "thirty": 30,
-        "forty": 40,
-        "fifty": 50,
-        "sixty": 60,
-        "seventy": 70,
-        "eighty": 80,
-        "ninety": 90,
-    }
-    return int(sum(tens.get(word, extracting.SPELT.get(word, 0)) for word in re.split(r"[\s-]", text.lower())))
+    return int(sum(TENS.get(word, extracting.SPELT.get(word, 0)) for word in re.split(r"[\s-]", text.lower())))

@@ -133,26 +133,24 @@ def ranked(lib: Library, query: str, *, k: int, filters: Filters = Filters(), by
 def _fused(lib: Library, query: str, found: engines.Found, filters: Filters) -> engines.Found:
     """The best by words and the nearest by vectors, both scores in units of their spread; then the rest by words."""
     assert lib.vectors is not None
-    asked = lib.vectors.encode([("", words.named(query))])[0]
+    asked = lib.vectors.encode([("", query)])[0]
     near, _ = lib.vectors.nearest(asked, k=CANDIDATES + min(len(lib.removed), CANDIDATES))
     near = near[lib.seen(near)][:CANDIDATES]
     near = near[lib.engine.within(near, filters)] if asked.any() else near[:0]
     numbers = np.union1d(found.numbers[:CANDIDATES], near)
     if not len(numbers):
         return found
-    order = np.argsort(found.numbers)
-    place = np.searchsorted(found.numbers[order], numbers).clip(max=max(0, len(order) - 1))
-    known = np.zeros(len(numbers), bool) if not len(order) else found.numbers[order[place]] == numbers
-    lexical = np.zeros(len(numbers))
-    lexical[known] = found.scores[order[place[known]]]
+    by_words = dict(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
+    lexical = np.array([by_words.get(number, 0.0) for number in numbers.tolist()])
     cosine = lib.vectors.cosines(asked, numbers).astype(np.float64)
     share = WEIGHT[lib.vectors.kind]
     score = (1 - share) * _standard(lexical) + share * _standard(cosine)
     first = np.lexsort((numbers, -score))
     rest = found.numbers[CANDIDATES:][~np.isin(found.numbers[CANDIDATES:], numbers)]
-    score = score[first] - score.min()
-    tail = np.linspace(0, -1e-6, len(rest) + 1)[1:] + 1e-6
-    return engines.Found(np.concatenate([numbers[first], rest]), np.concatenate([score + 2e-6, tail]))
+    below = np.linspace(1e-6, 0, len(rest), endpoint=False)
+    return engines.Found(
+        np.concatenate([numbers[first], rest]), np.concatenate([score[first] - score.min() + 2e-6, below])
+    )
 
 
 def _standard(x: np.ndarray) -> np.ndarray:
