@@ -22,13 +22,16 @@ parser.add_argument("out", type=Path)
 parser.add_argument("--crops", help="further labelled crops, for names alone")
 parser.add_argument("--texts", help="sign table of texts in the same names: context")
 parser.add_argument("--steps", type=int, default=TrainReader().detecting.steps)
-parser.add_argument("--epochs", type=int, default=36)
+parser.add_argument("--epochs", type=int, default=24)
+parser.add_argument("--networks", type=int, default=3)
 parser.add_argument("--threads", type=int, default=0)
 asked = parser.parse_args()
 
 spec = TrainReader()
 finding = replace(spec.detecting, steps=asked.steps, fit=replace(spec.detecting.fit, threads=asked.threads))
-naming = replace(spec.naming, fit=replace(spec.naming.fit, epochs=asked.epochs, threads=asked.threads))
+naming = replace(
+    spec.naming, networks=asked.networks, fit=replace(spec.naming.fit, epochs=asked.epochs, threads=asked.threads)
+)
 spec = replace(spec, detecting=finding, naming=naming)
 train_reader(asked.annotations, spec, images=asked.images, out=asked.out / "reader", crops_from=asked.crops)
 restorers: list[Path | None] = [None]

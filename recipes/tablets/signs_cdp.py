@@ -61,13 +61,8 @@ if "joint" in asked.what:
     pages = [p for p in training.pages(*asked.boxes)[0] if p.split != "test" and p.group not in looked]
     both = training.together(pictures, training.crops(pages, margin=spec.margin, side=64))
     split = np.concatenate([pictures.split, np.full(len(both) - len(pictures), "train")])
-    both, found = replace(both, split=split), []
-    for seed in range(asked.seed, asked.seed + asked.networks):
-        run = train_namer(both, replace(spec, fit=replace(spec.fit, seed=seed)), out=asked.out / f"joint-{seed}")
-        show(run.results, f"joint, {seed}")
-        found.append(run.path)
-    parts = (pictures.take(pictures.split == name) for name in ("validation", "test"))
-    show(naming.measured(naming.averaged(found, *parts), split="test", data=asked.source), "joint, mean")
+    together = replace(spec, networks=asked.networks)
+    show(train_namer(replace(both, split=split), together, out=asked.out / "joint").results, "joint")
 if "folds" in asked.what:
     fold = pictures.extra["fold"]
     for k in asked.folds:  # thresholds, never weights, come from a third of the next fold's tablets

@@ -19,7 +19,7 @@ def reader():
     encoder = nn.Identity()
     encoder.dim = 2
     model, none = train.Classifier(encoder, 2), np.zeros(2, np.float32)
-    return reading.Reader(nn.Identity(), 0.5, (1.0,), signs.Namer(model, NAMES, (), 32, 0.1, {}, none, 1.0, 0.5))
+    return reading.Reader(nn.Identity(), 0.5, (1.0,), signs.Namer((model,), NAMES, (), 32, 0.1, {}, none, 1.0, 0.5))
 
 
 def tablet(names, *, boxes=BOXES, region=None, lines=True, id="P1"):

@@ -1,5 +1,6 @@
 """Naming signs: crops are cut where the boxes are, side information, calibration, evidence, bundles."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -46,7 +47,7 @@ def model():
 
 def test_it_learns_strokes(model):
     unseen = strokes(60, seed=9)
-    looked = signs.look(model, unseen, ["late"], size=32)
+    looked = signs.look((model,), unseen, ["late"], size=32)
     right = np.array(NAMES)[looked.logits.argmax(1)] == unseen.label
     assert right.mean() > 0.9
     np.testing.assert_allclose(np.linalg.norm(looked.h, axis=1), 1, atol=1e-5)
@@ -54,13 +55,13 @@ def test_it_learns_strokes(model):
 
 def test_what_a_crop_is_called_does_not_depend_on_its_neighbours(model):
     three = strokes(9, seed=3)
-    together = signs.look(model, three, ["late"], size=32).logits
-    alone = signs.look(model, three.take([4]), ["late"], size=32, batch_size=1).logits
+    together = signs.look((model,), three, ["late"], size=32).logits
+    alone = signs.look((model,), three.take([4]), ["late"], size=32, batch_size=1).logits
     np.testing.assert_allclose(together[4], alone[0], atol=1e-4)
 
 
 def test_no_crops_have_no_names(model):
-    looked = signs.look(model, strokes(3).take([]), ["late"], size=32)
+    looked = signs.look((model,), strokes(3).take([]), ["late"], size=32)
     assert looked.logits.shape == (0, 3)
     assert looked.h.shape == (0, 1024)
 
@@ -153,8 +154,8 @@ def test_a_bank_keeps_some_of_every_name(model):
 def namer_of(model):
     prior = np.array([0.1, 0.2, -0.3], np.float32)
     crops = strokes(30)
-    bank = signs.examples(crops, signs.look(model, crops, ["late"], size=32, looks=1).h)
-    return signs.Namer(model, NAMES, ("late",), 32, 0.1, signs.start(SMALL)[1], prior, 0.7, 0.8, bank)
+    bank = signs.examples(crops, signs.look((model,), crops, ["late"], size=32, looks=1).h)
+    return signs.Namer((model,), NAMES, ("late",), 32, 0.1, signs.start(SMALL)[1], prior, 0.7, 0.8, bank)
 
 
 def test_a_namer_is_kept_and_found_again(model, tmp_path):
@@ -182,7 +183,7 @@ def test_naming_begins_with_an_encoder_or_another_namer(model, tmp_path):
     begun, architecture = signs.start(SMALL, tmp_path / "encoder")
     assert architecture["name"] == "small"
     fitted = signs.fit(strokes(24), NAMES, [], replace(SMALL, fit=replace(SMALL.fit, epochs=1)), encoder=begun)
-    assert signs.look(fitted, strokes(4), [], size=32).logits.shape == (4, 3)
+    assert signs.look((fitted,), strokes(4), [], size=32).logits.shape == (4, 3)
     signs.save(tmp_path / "signs", namer_of(model), data={}, calibrated={})
     begun, _ = signs.start(SMALL, tmp_path / "signs")  # of a namer: its encoder
     for ours, theirs in zip(begun.parameters(), model.encoder.parameters(), strict=True):
@@ -216,28 +217,52 @@ def test_folds_are_measured_as_one(tmp_path):
     assert found["signs/coverage when it may abstain"].value == pytest.approx(said["given"].mean())
 
 
-def test_the_mean_of_two_networks(tmp_path):
-    crops = strokes(60)
-    split = np.repeat(["train", "validation", "test"], 20)
-    crops = replace(crops, split=split)
-    quick = replace(SMALL, fit=replace(SMALL.fit, epochs=2))
-    one, two = (
-        naming.train_namer(crops, replace(quick, fit=replace(quick.fit, seed=seed)), out=tmp_path / f"{seed}").path
-        for seed in (0, 1)
-    )
-    looked, tested = crops.take(split == "validation"), crops.take(split == "test")
-    alone, twice, both = (naming.averaged(runs, looked, tested) for runs in ([one], [one, one], [one, two]))
-    for key, value in alone.items():
-        np.testing.assert_array_equal(twice[key], value)
-    namers = [signs.load(path / "model" / "signs") for path in (one, two)]
-    logits = np.mean([signs.look(n.model, tested, n.periods, size=n.size).logits for n in namers], axis=0)
-    assert both["said"].shape == (20, 5)
-    if not any(np.any(n.prior) for n in namers):
-        assert both["said"][:, 0].tolist() == [namers[0].names[i] for i in logits.argmax(1)]
-    other = replace(crops, label=np.where(crops.label == "U", "KI", crops.label))
-    third = naming.train_namer(other, quick, out=tmp_path / "third").path
-    with pytest.raises(UserError, match="have learned different names"):
-        naming.averaged([one, third], looked, tested)
+def test_networks_share_the_looks(model):
+    other = signs.fit(strokes(60, seed=4), NAMES, ["late"], replace(SMALL, fit=replace(SMALL.fit, epochs=1, seed=1)))
+    crops = strokes(9, seed=3)
+    both = signs.look((model, other), crops, ["late"], size=32, looks=2)
+    each = [signs.look((one,), crops, ["late"], size=32, looks=1) for one in (model, other)]
+    np.testing.assert_allclose(both.logits, (each[0].logits + each[1].logits) / 2, atol=1e-5)
+    np.testing.assert_array_equal(both.h, each[0].h)
+    fewer = signs.look((model, other), crops, ["late"], size=32, looks=1)  # each looks once at least
+    np.testing.assert_array_equal(fewer.logits, both.logits)
+
+
+def test_several_networks_are_kept_and_found_again(model, tmp_path):
+    other = signs.fit(strokes(60, seed=4), NAMES, ["late"], replace(SMALL, fit=replace(SMALL.fit, epochs=1, seed=1)))
+    namer = replace(namer_of(model), networks=(model, other))
+    signs.save(tmp_path / "signs", namer, data={}, calibrated={})
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["signs", "signs-1", "signs_examples.npz"]
+    again, crops = signs.load(tmp_path / "signs"), strokes(6, seed=2, period="late")
+    np.testing.assert_array_equal(signs.name(namer, crops)[0], signs.name(again, crops)[0])
+    card = json.loads((tmp_path / "signs" / "model.json").read_text())
+    del card["calibration"]["networks"]  # as it was written when there was one alone
+    (tmp_path / "signs" / "model.json").write_text(json.dumps(card))
+    assert len(signs.load(tmp_path / "signs").networks) == 1
+
+
+def test_networks_are_trained_one_after_the_other_and_go_on(tmp_path, monkeypatch):
+    crops = replace(strokes(60), split=np.repeat(["train", "validation", "test"], 20))
+    quick = replace(SMALL, networks=2, fit=replace(SMALL.fit, epochs=2))
+    fitted, whole = [], signs.fit
+
+    def fit(*given, **named):
+        fitted.append(given[3].fit.seed)
+        if fitted == [0, 1]:
+            raise KeyboardInterrupt
+        return whole(*given, **named)
+
+    monkeypatch.setattr(signs, "fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        naming.train_namer(crops, quick, out=tmp_path / "both")
+    run = naming.train_namer(crops, quick, out=tmp_path / "both")
+    assert fitted == [0, 1, 1]  # the first network is not learned again
+    alone = naming.train_namer(crops, replace(quick, networks=1), out=tmp_path / "one")
+    first, only = (signs.load(r.path / "model" / "signs") for r in (run, alone))
+    assert (len(first.networks), len(only.networks)) == (2, 1)
+    for a, b in zip(first.networks[0].parameters(), only.networks[0].parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert not torch.equal(first.networks[0].linear.weight, first.networks[1].linear.weight)
 
 
 def test_crops_without_validation_are_refused(tmp_path):

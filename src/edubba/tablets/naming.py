@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edubba.core import calibration, runs, stats
+from edubba.core import calibration, runs, stats, train
 from edubba.core import images as pictures
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
@@ -81,16 +81,15 @@ def fit(
         raise UserError(
             f"{run.settings['source']}: none of the names to validate on is learned, so no threshold can be chosen; split otherwise"
         )
-    begun, architecture = signs.start(spec, encoder)
-    model = signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run)
+    networks = _networks(run, spec, learned, validation, names, periods, encoder)
     place = {name: i for i, name in enumerate(names)}
     target = np.array([place.get(name, -1) for name in signs.labels_of(validation)])
     share = signs.prior(np.array([place[name] for name in signs.labels_of(learned)]), len(names))
-    looked = signs.look(model, validation, periods, size=spec.size)
+    looked = signs.look(networks, validation, periods, size=spec.size)
     strength, temperature, threshold, tried = signs.calibrate(looked.logits, target, share)
     namer = signs.Namer(
-        model, tuple(names), tuple(periods), spec.size, spec.margin, architecture, np.float32(strength) * share,
-        temperature, threshold,
+        networks, tuple(names), tuple(periods), spec.size, spec.margin, signs.start(spec, encoder)[1],
+        np.float32(strength) * share, temperature, threshold,
     )  # fmt: skip
     if not run.writes:
         return
@@ -105,7 +104,7 @@ def fit(
         said = answers(namer, test, learned)
         results += measured(said, split="test", data=data)
         run.figures(**said)
-    h = signs.look(model, learned, periods, size=spec.size, looks=1).h
+    h = signs.look(networks, learned, periods, size=spec.size, looks=1).h
     signs.save(out, replace(namer, bank=signs.examples(learned, h)), data={"n": len(learned)}, calibrated=calibrated)
     choices = [
         {"name": "strength of the names' shares", "value": strength, "metric": "mean of top-1 and top-1 over names",
@@ -114,6 +113,42 @@ def fit(
          "candidates": "every probability given"},
     ]  # fmt: skip
     run.finish(results, choices=choices, warnings=[])
+
+
+def _networks(
+    run: Run, spec: Naming, learned: Pictures, validation: Pictures, names: Sequence[str], periods: Sequence[str],
+    encoder: str | Path | None,
+) -> tuple[train.Classifier, ...]:  # fmt: skip
+    """One network, trained in the run's own folder, or several, each in a folder below it."""
+    if spec.networks == 1:
+        begun, _ = signs.start(spec, encoder)
+        return (signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run),)
+    made = []
+    for k in range(spec.networks):
+        own = replace(spec, networks=1, fit=replace(spec.fit, seed=spec.fit.seed + k))
+        begun, architecture = signs.start(own, encoder)
+        fingerprint = run.tables["resolved"]["source_fingerprint"]
+        child = runs.open(
+            run.path / f"network-{k}",
+            own,
+            verb="tablets.network",
+            source=run.settings["source"],
+            fingerprint=fingerprint,
+        )
+        if child.done:
+            network = signs.load(child.path / "model").networks[0]
+        else:
+            with closing(child):
+                network = signs.fit(learned, names, periods, own, encoder=begun, validation=validation, run=child)
+                if child.writes:
+                    none = np.zeros(len(names), np.float32)
+                    alone = signs.Namer(
+                        (network,), tuple(names), tuple(periods), own.size, own.margin, architecture, none, 1.0, 0.0
+                    )
+                    signs.save(child.path / "model", alone, data={"n": len(learned)}, calibrated={})
+                    child.finish([], choices=[], warnings=[])
+        made.append(network)
+    return tuple(made)
 
 
 def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str, np.ndarray]:
@@ -125,10 +160,7 @@ def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str,
     first, empty where there are fewer names; `given`, whether the first is sure enough to be given; `seen`, how often the true name was learned from.
     """
     often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
-    return _answers(namer, crops, signs.name(namer, crops)[0], often)
-
-
-def _answers(namer: signs.Namer, crops: Pictures, p: np.ndarray, often: Mapping[Any, Any]) -> dict[str, np.ndarray]:
+    p, _ = signs.name(namer, crops)
     best = np.argsort(-p, axis=1, kind="stable")[:, :SAID]
     true = np.array(signs.labels_of(crops))
     fewer = SAID - best.shape[1]
@@ -139,27 +171,6 @@ def _answers(namer: signs.Namer, crops: Pictures, p: np.ndarray, often: Mapping[
         "probability": np.pad(np.take_along_axis(p, best, 1), ((0, 0), (0, fewer))), "given": p.max(axis=1) >= namer.threshold,
         "seen": np.array([often.get(name, 0) for name in true.tolist()]),
     }  # fmt: skip
-
-
-def averaged(folders: Sequence[str | Path], validation: Pictures, crops: Pictures) -> dict[str, np.ndarray]:
-    """What several runs of `train_namer` on the same names say of crops together: the mean of their logits, as `answers` gives it.
-
-    How far the names' shares count, the temperature and the threshold are chosen again on `validation`. How often a true name
-    was learned is not known here: `seen` is 0.
-    """
-    namers = [signs.load(Path(folder) / "model" / "signs") for folder in folders]
-    first = max(namers, key=lambda namer: float(np.abs(namer.prior).max()))  # its shares are known
-    if any(namer.names != first.names for namer in namers):
-        raise UserError(f"{folders[0]} and the others have learned different names: their answers have no mean")
-
-    def looked(of: Pictures) -> np.ndarray:
-        return np.mean([signs.look(n.model, of, n.periods, size=n.size).logits for n in namers], axis=0)
-
-    place = {name: i for i, name in enumerate(first.names)}
-    target = np.array([place.get(name, -1) for name in signs.labels_of(validation)])
-    strength, temperature, threshold, _ = signs.calibrate(looked(validation), target, first.prior)
-    together = replace(first, prior=np.float32(strength) * first.prior, temperature=temperature, threshold=threshold)
-    return _answers(together, crops, signs.probabilities(together, looked(crops)), {})
 
 
 def pooled(folders: Sequence[str | Path]) -> dict[str, np.ndarray]:

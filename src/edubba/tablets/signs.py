@@ -1,5 +1,6 @@
 """Which sign is it? Crops of signs to names with probabilities, examples that look alike, and the option to abstain."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,9 +192,9 @@ class Bank(NamedTuple):
 
 @dataclass(frozen=True)
 class Namer:
-    """A network that names signs, and what was found on validation about how far to believe it."""
+    """Networks that name signs together, and what was found on validation about how far to believe them."""
 
-    model: train.Classifier
+    networks: tuple[train.Classifier, ...]
     names: tuple[str, ...]
     periods: tuple[str, ...]
     size: int
@@ -216,7 +217,7 @@ class Looked(NamedTuple):
 
 @torch.no_grad()
 def look(
-    model: train.Classifier,
+    networks: Sequence[train.Classifier],
     crops: Pictures,
     periods: Sequence[str],
     *,
@@ -224,33 +225,40 @@ def look(
     looks: int = LOOKS,
     batch_size: int = 128,
 ) -> Looked:
-    """Logits averaged over small changes of each crop, and its features."""
-    model.eval()
+    """Logits averaged over networks and small changes of each crop, and the first network's features.
+
+    Several networks share the looks among them, so that they take the time of one; each looks once at least.
+    """
+    for network in networks:
+        network.eval()
+    each = max(1, looks // len(networks))
     known = crops.extra.get("period", np.full(len(crops), ""))
     stand = torch.from_numpy(beside(crops.shape_hw, known, periods))
     logits, features = [], []
     for i in range(0, len(crops), batch_size):
-        pixels = torch.from_numpy(train.of_channels(np.array(crops.x[i : i + batch_size]), channels_of(model.encoder)))
+        pixels = torch.from_numpy(
+            train.of_channels(np.array(crops.x[i : i + batch_size]), channels_of(networks[0].encoder))
+        )
         side, n = stand[i : i + batch_size], len(pixels)
-        total = torch.zeros(n, model.linear.out_features)
-        for number in range(looks):
+        total = torch.zeros(n, networks[0].linear.out_features)
+        for k, number in itertools.product(range(len(networks)), range(each)):
             if number == 0:
                 x = views.evaluation(pixels, size=size)
             else:
                 # the same change for every crop: what one is called does not depend on its neighbours
+                view = k * (each - 1) + number
                 drawn = views.draw(
-                    VIEWS, np.zeros(n, int), seed=0, epoch=0, view=number, size=size, shape_hw=np.ones((n, 2), int)
+                    VIEWS, np.zeros(n, int), seed=0, epoch=0, view=view, size=size, shape_hw=np.ones((n, 2), int)
                 )
                 x = views.apply(pixels, drawn, size=size)
-            h = model.features(x.contiguous(memory_format=torch.channels_last), side)
-            total += model.linear(h)
-            if number == 0:
+            h = networks[k].features(x.contiguous(memory_format=torch.channels_last), side)
+            total += networks[k].linear(h)
+            if k == number == 0:
                 features.append(F.normalize(h, dim=1))
-        logits.append(total / looks)
+        logits.append(total / (each * len(networks)))
     if not logits:
-        return Looked(
-            np.zeros((0, model.linear.out_features), np.float32), np.zeros((0, model.linear.in_features), np.float32)
-        )
+        head = networks[0].linear
+        return Looked(np.zeros((0, head.out_features), np.float32), np.zeros((0, head.in_features), np.float32))
     return Looked(torch.cat(logits).numpy(), torch.cat(features).numpy())
 
 
@@ -295,7 +303,7 @@ def probabilities(namer: Namer, logits: Float32[np.ndarray, "n classes"]) -> Flo
 
 def name(namer: Namer, crops: Pictures) -> tuple[Float32[np.ndarray, "n classes"], Float32[np.ndarray, "n d"]]:
     """Calibrated probabilities of the names of every crop, and its features."""
-    seen = look(namer.model, crops, namer.periods, size=namer.size)
+    seen = look(namer.networks, crops, namer.periods, size=namer.size)
     return probabilities(namer, seen.logits), seen.h
 
 
@@ -323,8 +331,9 @@ def alike(bank: Bank, h: Float32[np.ndarray, "d"], name: str, *, k: int = 5) -> 
 
 
 def save(path: Path, namer: Namer, *, data: dict[str, Any], calibrated: dict[str, Any]) -> None:
-    """A classifier bundle, and the examples beside it."""
-    encoder = namer.model.encoder
+    """A classifier bundle, further networks as further bundles (`signs`, `signs-1`, ...), and the examples beside them."""
+    first = namer.networks[0]
+    encoder = first.encoder
     card = models.card(
         kind="classifier",
         architecture=namer.architecture,
@@ -333,23 +342,31 @@ def save(path: Path, namer: Namer, *, data: dict[str, Any], calibrated: dict[str
             "mean": encoder.normalise.mean.flatten().tolist(), "std": encoder.normalise.std.flatten().tolist(),  # ty: ignore
             "side": len(SHAPES) + len(namer.periods), "periods": list(namer.periods), "margin": namer.margin,
         },
-        output={"embedding": namer.model.linear.in_features, "classes": list(namer.names)},
+        output={"embedding": first.linear.in_features, "classes": list(namer.names)},
         calibration=calibrated | {
-            "temperature": namer.temperature, "threshold": namer.threshold, "log_prior": [float(x) for x in namer.prior],
+            "networks": len(namer.networks), "temperature": namer.temperature, "threshold": namer.threshold, "log_prior": [float(x) for x in namer.prior],
         },
         data=data,
         licence="of the pictures that it was trained on",
     )  # fmt: skip
-    models.save(path, namer.model, card)
+    for k, network in reversed([*enumerate(namer.networks)]):  # the first last: where it stands, all do
+        models.save(_bundle(path, k), network, card)
     if namer.bank is not None:
         files.write_npz(path.with_name(f"{path.name}_examples.npz"), namer.bank._asdict())
 
 
+def _bundle(path: Path, k: int) -> Path:
+    return path.with_name(f"{path.name}-{k}") if k else path
+
+
 def load(path: Path) -> Namer:
     """What `save` wrote."""
-    bundle = models.load(path)
-    card, model = bundle.card, bundle.model
-    assert isinstance(model, train.Classifier)
+    card = models.load(path).card
+    networks = []
+    for k in range(card["calibration"].get("networks", 1)):
+        network = models.load(_bundle(path, k)).model
+        assert isinstance(network, train.Classifier)
+        networks.append(network)
     beside_it = path.with_name(f"{path.name}_examples.npz")
     bank = None
     if beside_it.exists():
@@ -357,6 +374,6 @@ def load(path: Path) -> Namer:
             bank = Bank(*(arrays[field] for field in Bank._fields))
     found, seen = card["calibration"], card["input"]
     return Namer(
-        model, tuple(card["output"]["classes"]), tuple(seen["periods"]), seen["size"], seen["margin"], card["architecture"],
+        tuple(networks), tuple(card["output"]["classes"]), tuple(seen["periods"]), seen["size"], seen["margin"], card["architecture"],
         np.array(found["log_prior"], np.float32), found["temperature"], found["threshold"], bank,
     )  # fmt: skip

@@ -22,6 +22,8 @@ class Naming:
     """share of the target that is spread over all names"""
     period: bool = True
     """let the network see the period, where it is known; it is left out at random in training, so that it can be unknown"""
+    networks: int = 1
+    """how many are trained, from the seeds `fit.seed` and on; what they say is averaged, in the time that one takes to answer"""
     fit: Fit = field(
         default_factory=lambda: Fit(
             epochs=120, batch_size=128, lr=2e-3, weight_decay=0.05, warmup_epochs=2.0, ema=0.999
