@@ -29,17 +29,17 @@ def judged(lib: library.Library, split: str) -> tuple[list[entailing.Judged], np
         true = {doc: SIDE[parts[0]["label"]] for doc, parts in claim["evidence"].items()}
         taken, compared = claims.beside(lib, claim["claim"])
         sides = np.array([true.get(record.id, 0) for record in taken], int)
-        others = [claims.compare(lib, other, taken) for other in entailing.opposite(claim["claim"]) if sides.any()]
-        turned = [(other[i], 3 - int(sides[i])) for other in others for i in np.flatnonzero(sides)]
+        bear, others = np.flatnonzero(sides), entailing.opposite(claim["claim"])
+        turned = [(claims.compare(lib, other, taken)[i], 3 - int(sides[i])) for other in others for i in bear]
         made.append(entailing.Judged(compared, sides, max(true.values(), default=0), turned))
         gold.append(len(true))
     return made, np.array(gold, float)
 
 
-def counted(of: list[entailing.Judged], p: list[np.ndarray], least: float) -> tuple[np.ndarray, np.ndarray]:
+def counted(of: list[entailing.Judged], p: list[np.ndarray], least: float) -> np.ndarray:
     given = [q[:, 0] <= 1 - least for q in p]
     right = [g & (np.where(q[:, 1] >= q[:, 2], 1, 2) == c.sides) for g, q, c in zip(given, p, of, strict=True)]
-    return np.array([g.sum() for g in given]) * 1.0, np.array([r.sum() for r in right]) * 1.0
+    return np.array([[g.sum() for g in given], [r.sum() for r in right]], float)
 
 
 def f1(given: np.ndarray, right: np.ndarray, gold: np.ndarray) -> float:
@@ -56,8 +56,7 @@ with tempfile.TemporaryDirectory() as home:
         rows = pyarrow.parquet.read_table(scifact / "corpus.parquet").to_pylist()
         csv.writer(file).writerow(["cord_uid", *releases.NEEDED])
         csv.writer(file).writerows((row["doc_id"], row["title"], " ".join(row["abstract"]), "") for row in rows)
-    building.build(Path(home) / "metadata.csv", Path(home) / "library")
-    lib = library.open(Path(home) / "library")
+    lib = library.open(building.build(Path(home) / "metadata.csv", Path(home) / "library").path)
     (learned, gold), (dev, dev_gold) = judged(lib, "train"), judged(lib, "dev")
 head, p, told = entailing.fit(learned)
 least = max(np.arange(0.2, 0.7, 0.02), key=lambda t: f1(*counted(learned, p, t), gold))
@@ -74,6 +73,7 @@ for name, of, n, q, v in (("train", learned, gold, p, told), ("dev", dev, dev_go
     alone = entailing.linear(own, y - 1, 1.0) if name == "train" else alone
     show(f"{name}: side from the claim alone, {np.mean(y == 1):.3f} supported", np.mean, alone(own).argmax(1) == y - 1)
     show(f"{name}: calibration error of claims", calibration.ece_equal_mass, v.max(1), v.argmax(1) == true)
+    print(f"{name}: by chance alone {(c := calibration.ece_by_chance(v.max(1))).mean():.3f}, 95 % below {c[949]:.3f}")
     show(f"{name}: called supported though not", np.mean, (label == 1)[true != 1])
     show(f"{name}: called refuted though not", np.mean, (label == 2)[true != 2])
     show(f"{name}: a side is given", np.mean, label > 0)

@@ -6,7 +6,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from edubba.core import streams
-from edubba.core.calibration import abstention, brier, ece, reliability, temperature
+from edubba.core.calibration import abstention, brier, ece, ece_by_chance, ece_equal_mass, reliability, temperature
 from edubba.core.errors import UserError
 
 
@@ -90,6 +90,15 @@ def test_calibrated_data_has_almost_no_calibration_error():
     logits, labels = calibrated(20_000, 5)
     assert ece(softmax(logits), labels) < 0.017
     assert ece(softmax(3 * logits), labels) > 0.1
+
+
+def test_what_chance_makes_of_no_error_is_the_error_of_drawn_answers():
+    confidence = streams.uniform(3, "confidence", index=np.arange(40), k=1)[:, 0]
+    drawn = streams.uniform(7, "right by chance", index=np.arange(50), k=40)
+    order = np.argsort(confidence)
+    slow = [ece_equal_mass(confidence[order], row < confidence[order], bins=6) for row in drawn]
+    np.testing.assert_allclose(ece_by_chance(confidence, bins=6, draws=50, seed=7), sorted(slow))
+    assert ece_by_chance(np.full(15_000, 0.5)).mean() == pytest.approx(np.sqrt(0.5 / (1000 * np.pi)), rel=0.05)
 
 
 def test_dividing_by_the_temperature_mends_overconfidence():
