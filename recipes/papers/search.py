@@ -41,7 +41,7 @@ def made(rows: list[dict], home: str) -> library.Library:
 def scored(lib: library.Library, topics: list[trec.Topic], qrels: metrics.Qrels, only=None) -> np.ndarray:
     out = []
     for share in (0.0, *SHARES):  # 0: by words alone
-        searching.WEIGHT[asked.vectors] = share
+        searching.SHARE[tuple(made.kind for made in lib.vectors)] = share
         run = evaluation.evaluate(lib, topics, qrels, only=only, by="fused" if share else "words", draws=1).run
         out.append([metrics.each({t: run[t] for t in qrels}, qrels, condensed=c)["nDCG@10"] for c in (False, True)])
     return np.array(out).transpose(0, 2, 1)

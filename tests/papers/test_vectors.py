@@ -62,8 +62,7 @@ def build(home, engine, cord19):
 
 def test_what_speaks_of_the_same_in_other_words_is_found(made):
     lib = library.open(made)
-    assert lib.vectors is not None
-    assert (lib.vectors.kind, lib.vectors.rows) == ("static", 120)
+    assert [(one.kind, one.rows) for one in lib.vectors] == [("static", 120)]
     words = searching.search(lib, "cat", k=30, by="words")
     assert 0 < len(words) < 30
     assert all("cat" in hit.record.abstract + hit.record.title for hit in words)
@@ -79,7 +78,7 @@ def test_the_joined_score_is_what_it_is_said_to_be(made):
     found = searching.ranked(lib, "cat harbour", k=50)
     lexical = lib.engine.search("cat harbour", k=1000)
     by_words = dict(zip(lexical.numbers.tolist(), lexical.scores.tolist(), strict=True))
-    query = lib.vectors.encode([("", "cat harbour")])[0]
+    query = lib.vectors[0].encode([("", "cat harbour")])[0]
     exact = np.concatenate([np.load(file) for file in sorted((made / "vectors").glob("*.exact.npy"))]).astype(
         np.float32
     )
@@ -91,7 +90,7 @@ def test_the_joined_score_is_what_it_is_said_to_be(made):
 
 def test_a_query_is_encoded_as_it_is_asked(made, monkeypatch):
     lib, seen = library.open(made), []
-    monkeypatch.setattr(lib.vectors, "encode", lambda rows: seen.extend(rows) or np.eye(8, dtype=np.float32)[:1])
+    monkeypatch.setattr(lib.vectors[0], "encode", lambda rows: seen.extend(rows) or np.eye(8, dtype=np.float32)[:1])
     searching.ranked(lib, "COVID-19 in cats", k=5)
     assert seen == [("", "COVID-19 in cats")]  # names of the disease are added once, by the encoder that knows them
 
@@ -120,7 +119,7 @@ def test_a_later_release_is_encoded_too_and_what_is_removed_is_not_found(made, t
     before = (made / "vectors" / "static.npz").read_bytes()
     building.build(cord19.release(tmp_path / "later", rows), made, Build(engine=engine))
     lib = library.open(made)
-    assert lib.vectors.rows == lib.records.rows
+    assert lib.vectors[0].rows == lib.records.rows
     assert (made / "vectors" / "static.npz").read_bytes() == before  # less than doubled: the encoder is kept
     found = searching.search(lib, "cat", k=200)
     assert not {hit.record.id for hit in found} & {f"uid{i:05d}" for i in range(40)}
@@ -129,7 +128,7 @@ def test_a_later_release_is_encoded_too_and_what_is_removed_is_not_found(made, t
     building.build(cord19.release(tmp_path / "much", rows), made, Build(engine=engine))
     assert (made / "vectors" / "static.npz").read_bytes() != before
     lib = library.open(made)
-    assert lib.vectors.rows == lib.records.rows
+    assert lib.vectors[0].rows == lib.records.rows
 
 
 def _codes(made):
@@ -150,12 +149,12 @@ def test_encoding_goes_on_where_it_was_stopped(made, tmp_path, engine, monkeypat
 
     with monkeypatch.context() as patch:
         patch.setattr(vectors.Vectors, "append", append)
-        assert vectors.bring(made, lib.records, lib.engine, "none") is None
+        assert vectors.bring(made, lib.records, lib.engine, "none") == ()
         assert not (made / "vectors").exists()
         with pytest.raises(KeyboardInterrupt):
             vectors.bring(made, lib.records, lib.engine, "static")
-    assert vectors.open(made, lib.engine).rows == 60
-    again = vectors.bring(made, lib.records, lib.engine, "auto")
+    assert [one.rows for one in vectors.open(made, lib.engine)] == [60]
+    (again,) = vectors.bring(made, lib.records, lib.engine, "auto")
     assert again.segments == [30, 30, 30, 30]
     assert (made / "vectors" / "static.npz").read_bytes() == encoder
     np.testing.assert_array_equal(_codes(made), codes)
@@ -165,7 +164,7 @@ def test_a_small_library_is_searched_by_words(tmp_path, engine, cord19, capsys):
     source = cord19.release(tmp_path / "cord19", [cord19.paper(i) for i in range(9)])
     assert cli.run(["papers", "build", str(source), "-o", str(tmp_path / "library"), "--engine", engine]) == 0
     assert capsys.readouterr().out.strip().endswith("found by words")
-    assert library.open(tmp_path / "library").vectors is None
+    assert library.open(tmp_path / "library").vectors == ()
     assert len(searching.search(tmp_path / "library", "viruses")) == 9
 
 
@@ -175,6 +174,58 @@ def test_the_verbs(made, tmp_path, cord19, capsys, engine):
     for by, least in (("words", False), ("fused", True)):
         assert cli.run(["papers", "search", "cat", "-k", "30", "--by", by, "--library", str(made)]) == 0
         assert (capsys.readouterr().out.count("uid") == 30) is least
+
+
+class Letters:
+    """A second encoder: how often each letter stands in a text."""
+
+    def encode(self, texts):
+        x = np.array([[text.lower().count(c) for c in "abcdefghijklmnop"] for text in texts], np.float32)
+        return x / np.maximum(1e-9, np.linalg.norm(x, axis=1, keepdims=True))
+
+
+@pytest.fixture
+def both(made, monkeypatch):
+    real = vectors._encoder
+    monkeypatch.setattr(vectors, "_encoder", lambda folder, kind: Letters() if kind == "minilm" else real(folder, kind))
+    lib = library.open(made)
+    vectors.bring(made, lib.records, lib.engine, "minilm")
+    return made
+
+
+def test_two_encoders_are_joined(both):
+    lib = library.open(both)
+    assert [(one.kind, one.rows) for one in lib.vectors] == [("static", 120), ("minilm", 120)]
+    found = searching.ranked(lib, "cat harbour", k=50)
+    lexical = lib.engine.search("cat harbour", k=1000)
+    by_words = dict(zip(lexical.numbers.tolist(), lexical.scores.tolist(), strict=True))
+    z = [np.array([by_words.get(i, 0.0) for i in range(120)])]
+    z += [one.cosines(one.encode([("", "cat harbour")])[0], np.arange(120)).astype(float) for one in lib.vectors]
+    a, b, c = ((x - x.mean()) / x.std() for x in z)
+    score = 0.4 * a + 0.2 * b + 0.4 * c
+    np.testing.assert_allclose(found.scores, np.sort(score)[::-1][:50] - score.min(), atol=1e-4)
+
+
+def test_encoders_come_and_go_by_themselves(both):
+    lib = library.open(both)
+    static = (both / "vectors" / "static.npz").read_bytes()
+    assert [one.kind for one in vectors.bring(both, lib.records, lib.engine, "auto")] == ["static", "minilm"]
+    assert [one.kind for one in vectors.bring(both, lib.records, lib.engine, "static")] == ["static"]
+    assert not (both / "vectors-minilm").exists()
+    assert (both / "vectors" / "static.npz").read_bytes() == static
+
+
+def test_a_library_that_had_one_place_for_vectors_is_read_and_gets_both(both):
+    shutil.rmtree(both / "vectors")
+    (both / "vectors-minilm").rename(both / "vectors")
+    lib = library.open(both)
+    assert [one.kind for one in lib.vectors] == ["minilm"]
+    assert len(searching.search(lib, "cat", k=5)) == 5
+    codes = _codes(both)
+    made = vectors.bring(both, lib.records, lib.engine, "auto")
+    assert [(one.kind, one.rows) for one in made] == [("static", 120), ("minilm", 120)]
+    again = np.concatenate([np.load(file) for file in sorted((both / "vectors-minilm").glob("*.codes.npy"))])
+    np.testing.assert_array_equal(again, codes)  # not encoded once more
 
 
 def test_damage_and_later_formats_are_said(made):

@@ -43,7 +43,7 @@ class Built:
     skipped: int
     """things that were left out; skipped.csv says which and why"""
     vectors: str
-    """the encoder by which papers are found besides words; empty: by words alone"""
+    """the encoders by which papers are found besides words, as `static and minilm`; empty: by words alone"""
 
 
 def build(source: str | Path, out: str | Path, spec: Build = Build()) -> Built:
@@ -84,8 +84,8 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
         library.write(out, state)
     lib = Library(out, state)
     if state.release == release.fingerprint:
-        encoded = vectors.bring(out, lib.records, lib.engine, spec.vectors)
-        return Built(out, len(lib), 0, 0, 0, lib.bodies.rows, state.layout, 0, encoded.kind if encoded else "")
+        encoded = [made.kind for made in vectors.bring(out, lib.records, lib.engine, spec.vectors)]
+        return Built(out, len(lib), 0, 0, 0, lib.bodies.rows, state.layout, 0, " and ".join(encoded))
     work = _Work(out / "build", release.fingerprint)
     if work.fresh and lib.records.rows > state.visible:  # what is left of another release that was never finished
         left = np.arange(state.visible, lib.records.rows)
@@ -124,7 +124,7 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
             show(made)
         lib.records.append(batch)
     _index(lib)
-    encoded = vectors.bring(out, lib.records, lib.engine, spec.vectors)
+    encoded = [made.kind for made in vectors.bring(out, lib.records, lib.engine, spec.vectors)]
     gone = old.gone() if old else np.zeros(0, np.int64)
     removed = np.union1d(lib.removed, gone)
     new = replace(
@@ -148,7 +148,7 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
         lib.bodies.rows,
         release.layout,
         len(skipped),
-        encoded.kind if encoded else "",
+        " and ".join(encoded),
     )
 
 

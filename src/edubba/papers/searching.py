@@ -23,8 +23,10 @@ CANDIDATES = 300
 """records of each kind of search whose scores are joined"""
 SCORED = 1_000
 """records whose score by words is known"""
-WEIGHT = {"static": 0.45, "minilm": 0.4}
-"""share of the cosine in the joined score, for each encoder; chosen on SciFact's training claims and TREC-COVID's odd topics"""
+SHARE = {("static",): 0.45, ("minilm",): 0.4, ("static", "minilm"): 0.6}
+"""what the cosines count in the joined score; chosen on SciFact's training claims and TREC-COVID's odd topics"""
+PARTS = {"static": 1.0, "minilm": 2.0}
+"""and how it is shared between encoders"""
 MORE = 3
 """how many times as many records are asked for as are wanted, since some are removed or doubles"""
 
@@ -120,7 +122,7 @@ def ranked(lib: Library, query: str, *, k: int, filters: Filters = Filters(), by
 
     Scores say in what order, and are never below 0. A library without vectors is searched by words alone.
     """
-    fused = by != "words" and lib.vectors is not None
+    fused = by != "words" and bool(lib.vectors)
     wanted = max(k, SCORED) if fused else k
     found = lib.engine.search(query, k=wanted + min(len(lib.removed), MORE * wanted), filters=filters)
     seen = lib.seen(found.numbers)
@@ -132,19 +134,23 @@ def ranked(lib: Library, query: str, *, k: int, filters: Filters = Filters(), by
 
 def _fused(lib: Library, query: str, found: engines.Found, filters: Filters) -> engines.Found:
     """The best by words and the nearest by vectors, both scores in units of their spread; then the rest by words."""
-    assert lib.vectors is not None
-    asked = lib.vectors.encode([("", query)])[0]
-    near, _ = lib.vectors.nearest(asked, k=CANDIDATES + min(len(lib.removed), CANDIDATES))
-    near = near[lib.seen(near)][:CANDIDATES]
-    near = near[lib.engine.within(near, filters)] if asked.any() else near[:0]
-    numbers = np.union1d(found.numbers[:CANDIDATES], near)
+    asked = [made.encode([("", query)])[0] for made in lib.vectors]
+    numbers = found.numbers[:CANDIDATES]
+    for made, vector in zip(lib.vectors, asked, strict=True):
+        if vector.any():
+            near, _ = made.nearest(vector, k=CANDIDATES + min(len(lib.removed), CANDIDATES))
+            near = near[lib.seen(near)][:CANDIDATES]
+            numbers = np.union1d(numbers, near[lib.engine.within(near, filters)])
+    numbers = np.sort(numbers)
     if not len(numbers):
         return found
     by_words = dict(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
     lexical = np.array([by_words.get(number, 0.0) for number in numbers.tolist()])
-    cosine = lib.vectors.cosines(asked, numbers).astype(np.float64)
-    share = WEIGHT[lib.vectors.kind]
-    score = (1 - share) * _standard(lexical) + share * _standard(cosine)
+    kinds = tuple(made.kind for made in lib.vectors)
+    score = (1 - SHARE[kinds]) * _standard(lexical)
+    for made, vector in zip(lib.vectors, asked, strict=True):
+        part = SHARE[kinds] * PARTS[made.kind] / sum(PARTS[kind] for kind in kinds)
+        score += part * _standard(made.cosines(vector, numbers).astype(np.float64))
     first = np.lexsort((numbers, -score))
     rest = found.numbers[CANDIDATES:][~np.isin(found.numbers[CANDIDATES:], numbers)]
     below = np.linspace(1e-6, 0, len(rest), endpoint=False)

@@ -11,7 +11,7 @@ class Build:
     engine: Literal["tantivy", "sqlite"] = "tantivy"
     """what searches: `tantivy` with records in Parquet (extra `papers`), or `sqlite` with nothing but Python's own"""
     vectors: Literal["auto", "static", "minilm", "none"] = "auto"
-    """by what papers are found besides words: `static` learns from the library itself in minutes; `minilm` is a pretrained
-    transformer (extra `minilm`), which encodes some 20 papers a second; `auto`: what the library has, or `static`"""
+    """by what papers are found besides words: `static` learns from the library itself in minutes; `minilm` adds a
+    pretrained transformer (extra `minilm`), which encodes some 20 papers a second; `auto`: what the library has, or `static`"""
     segment: int = 20_000
     """records that are sealed at a time: what an interruption loses at most, in work"""

@@ -1,6 +1,7 @@
 """Vectors of a library's records: bytes to search through all of them, and what they were rounded from to put the best in order.
 
-A folder `vectors/` beside the records: sealed segments in the order of the records, and the encoder that made them.
+A folder for each encoder beside the records, `vectors/` and `vectors-minilm/`: sealed segments in the order of the records, and
+the encoder that made them.
 """
 
 import json
@@ -18,6 +19,7 @@ from edubba.papers import static, words
 from edubba.papers.stores import Store
 
 Kind = Literal["static", "minilm"]
+FOLDER: dict[Kind, str] = {"static": "vectors", "minilm": "vectors-minilm"}
 NAME = "vectors.json"
 FORMAT = "edubba.vectors/1"
 STEP = 254.0
@@ -125,10 +127,10 @@ def stems(engine: Any, title: str, text: str) -> static.Paper:
     return engine.stems(words.named(title)), engine.stems(words.named(text))
 
 
-def open(library: Path, engine: Any) -> Vectors | None:
-    """The vectors of a library; None where it has none."""
-    folder = library / "vectors"
-    return Vectors(folder, engine) if (folder / NAME).exists() else None
+def open(library: Path, engine: Any) -> tuple[Vectors, ...]:
+    """The vectors of a library, those of each encoder apart; none where it is searched by words alone."""
+    folders = [library / name for name in FOLDER.values()]
+    return tuple(Vectors(folder, engine) for folder in folders if (folder / NAME).exists())
 
 
 def _note(folder: Path, kind: Kind, learned: int, segments: Sequence[int]) -> None:
@@ -147,20 +149,38 @@ def _encoder(folder: Path, kind: Kind) -> Any:
 
 def bring(
     library: Path, records: Store, engine: Any, kind: Literal["auto", "static", "minilm", "none"]
-) -> Vectors | None:
-    """Encode what is not encoded yet; `auto`: with what the library has, or else `static`.
+) -> tuple[Vectors, ...]:
+    """Encode what is not encoded yet; `minilm`: by both encoders; `auto`: by what the library has, or else `static`.
 
     An encoder learns from the library once, and again when the library has doubled. A library of fewer than
     `static.FEWEST` abstracts gets no static vectors.
     """
-    folder, made = library / "vectors", open(library, engine)
+    there = {made.kind: made for made in open(library, engine)}
+    alone = there.get("minilm")
+    if alone is not None and alone.folder.name == FOLDER["static"]:  # a library of edubba before 2026-12
+        alone.folder.rename(library / FOLDER["minilm"])
+        there = {made.kind: made for made in open(library, engine)}
     if kind == "auto":
-        kind = made.kind if made else "static"
-    if made is not None and (made.kind != kind or (kind == "static" and records.rows > GROWN * made.learned)):
-        (folder / NAME).unlink()
-        shutil.rmtree(folder)
+        kind = "minilm" if "minilm" in there else "static"
+    if kind == "minilm":
+        _encoder(library, kind)  # what is to be installed is said before the other one learns for minutes
+    wanted: dict[str, tuple[Kind, ...]] = {"none": (), "static": ("static",), "minilm": ("static", "minilm")}
+    for other in set(there) - set(wanted[kind]):
+        _remove(there[other].folder)
+    brought = [_brought(library / FOLDER[one], there.get(one), records, engine, one) for one in wanted[kind]]
+    return tuple(made for made in brought if made is not None)
+
+
+def _remove(folder: Path) -> None:
+    (folder / NAME).unlink()
+    shutil.rmtree(folder)
+
+
+def _brought(folder: Path, made: Vectors | None, records: Store, engine: Any, kind: Kind) -> Vectors | None:
+    if made is not None and kind == "static" and records.rows > GROWN * made.learned:
+        _remove(folder)
         made = None
-    if kind == "none" or not records.rows:
+    if not records.rows:
         return None
     if made is None:
         if kind == "static":

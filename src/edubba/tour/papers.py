@@ -55,7 +55,7 @@ def _found(lib: library.Library) -> dict:
     verdict = claims.check(lib, CLAIM)
     sides = claims.sides(verdict.evidence)
     return {
-        "papers": len(lib), "vectors": lib.vectors is not None,
+        "papers": len(lib), "vectors": bool(lib.vectors),
         "hits": [[_quoted(hit.passages), _cited(hit.record)] for hit in hits],
         "pooled": [p._asdict() for p in answer.pooled],
         "quotations": [[q.passage.text, _cited(q.record)] for q in answer.quotations],
