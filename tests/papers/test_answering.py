@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from edubba import cli
@@ -82,3 +83,17 @@ def test_pairs_neighbours_and_numbers_count():
     (asked,) = passages.scores([sentences], [said], ["mask", "help"], "how many masks help")
     assert asked[2] == pytest.approx(score[2] + passages.NUMBERS)
     assert passages.scores([], [], ["a"], "a") == []
+
+
+def test_vectors_count_where_words_are_missing():
+    sentences = [["mask", "help"], ["cover", "protect"], ["rain"]]
+    said, near = ["Masks help.", "Covers protect.", "Rain."], np.array([0.1, 0.9, 0.2])
+    (words_alone,) = passages.scores([sentences], [said], ["mask", "help"], "do masks help")
+    (said_all,) = passages.scores([sentences], [said], ["mask", "help"], "do masks help", near)
+    np.testing.assert_array_equal(said_all, words_alone)  # one sentence has every word
+    (half,) = passages.scores([sentences], [said], ["mask", "protect", "child"], "do masks protect children")
+    (joined,) = passages.scores([sentences], [said], ["mask", "protect", "child"], "do masks protect children", near)
+    unsaid = 1 - 1 / 3
+    expected = half + 2 * unsaid * half.std() * (near - 0.1) / near.std()
+    np.testing.assert_allclose(joined, expected)
+    assert (joined >= half).all()

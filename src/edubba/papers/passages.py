@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 
 from edubba.papers.words import COVID
 
@@ -15,6 +15,8 @@ K1, B = 0.9, 0.4
 PAIRS, AROUND, COVERED, NUMBERS = 0.3, 0.3, 2.0, 1.0
 """weights of pairs of words, of the sentence with its neighbours, of the share of the question's words that it has, and of a
 number where one is asked for; tried on questions about full articles"""
+NEAR = 2.0
+"""weight of the cosines, in units of their spread, where no word of the question is found"""
 NUMBER = re.compile(
     r"\d|\b(one|two|three|four|five|six|seven|eight|nine|ten|hundred|thousand|million|per ?cent)\b", re.IGNORECASE
 )
@@ -46,7 +48,11 @@ def bm25(texts: Sequence[Sequence[str]], asked: Sequence[str]) -> Float64[np.nda
 
 
 def scores(
-    documents: Sequence[Sequence[Sequence[str]]], said: Sequence[Sequence[str]], asked: Sequence[str], question: str
+    documents: Sequence[Sequence[Sequence[str]]],
+    said: Sequence[Sequence[str]],
+    asked: Sequence[str],
+    question: str,
+    near: Float[np.ndarray, "n"] | None = None,
 ) -> list[Float64[np.ndarray, "_"]]:
     """For each sentence of each document how well it answers.
 
@@ -60,6 +66,9 @@ def scores(
         Stems of the question.
     question
         The question itself: whether it asks for a number.
+    near
+        Cosines of all sentences with the question. They count the more, the fewer of the question's words the sentence has
+        that has most of them: where one says all that is asked, words decide.
     """
     flat = [sentence for document in documents for sentence in document]
     around = [
@@ -70,9 +79,13 @@ def scores(
     wanted = set(asked)
     total = bm25(flat, asked) + AROUND * bm25(around, asked)
     total += PAIRS * bm25([_pairs(sentence) for sentence in flat], _pairs(asked))
-    total += COVERED * np.array([len(wanted & set(sentence)) / max(1, len(wanted)) for sentence in flat])
+    covered = np.array([len(wanted & set(sentence)) / max(1, len(wanted)) for sentence in flat])
+    total += COVERED * covered
     if QUANTITY.search(question):
         total += NUMBERS * np.array([numbered(text) for texts in said for text in texts], float)
+    if near is not None and len(flat):
+        unsaid = 1 - covered.max()
+        total += NEAR * unsaid * total.std() * (near - near.min()) / max(1e-9, float(near.std()))
     return np.split(total, np.cumsum([len(document) for document in documents])[:-1]) if documents else []
 
 
