@@ -104,7 +104,7 @@ def fit(
         said = answers(namer, test, learned)
         results += measured(said, split="test", data=data)
         run.figures(**said)
-    h = signs.look(networks, learned, periods, size=spec.size, looks=1).h
+    h = signs.look(networks[:1], learned, periods, size=spec.size, looks=1).h
     signs.save(out, replace(namer, bank=signs.examples(learned, h)), data={"n": len(learned)}, calibrated=calibrated)
     choices = [
         {"name": "strength of the names' shares", "value": strength, "metric": "mean of top-1 and top-1 over names",
