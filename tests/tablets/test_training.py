@@ -9,6 +9,7 @@ from PIL import Image
 from edubba.core import runs
 from edubba.core.errors import UserError
 from edubba.tablets import training
+from edubba.tablets.records import Tablet
 from edubba.tablets.spec import Detecting, Naming, TrainReader
 
 DETECTING = Detecting(steps=2, crop=96)
@@ -67,3 +68,31 @@ def test_crops_of_tested_tablets_are_never_learned_from(folder):
     (crops / "labels.csv").write_text("\n".join(rows))
     assert training.more_crops(crops).group.tolist() == ["K.1", "K.9"]
     assert training.more_crops(crops, without={"K.1"}).group.tolist() == ["K.9"]
+
+
+def page(id, n, split="train"):
+    none = np.zeros((0, 4), np.float32)
+    return training.Page(
+        Tablet(id=id), np.zeros((1, 1), np.uint8), np.zeros((n, 4), np.float32), ("",) * n, none, split
+    )
+
+
+def test_tablets_are_held_out_until_they_have_their_share_of_the_boxes():
+    made = [page(f"P{i}", 5) for i in range(40)] + [page("P900", 300), page("P901", 900, "extra")]
+    for seed in range(20):
+        held = training.held_out(made, share=0.2, seed=seed)
+        n = sum(len(p.boxes) for p in made if p.group in held)
+        assert 100 <= n <= 200  # a fifth of 500, and never the one that has three fifths
+        assert not held & {"P900", "P901"}
+    assert training.held_out(made, share=0.2, seed=0) != training.held_out(made, share=0.2, seed=1)
+    assert training.held_out([page("P1", 90), page("P2", 10)], share=0.01, seed=0) == {"P2"}
+    assert training.held_out([page("P1", 90)], share=0.5, seed=0) == set()
+    assert training.held_out([*made, page("P9", 5, "val")], share=0.2, seed=0) == {"P9"}
+
+
+@pytest.mark.parametrize(
+    ("id", "group"),
+    [("VAT13604Vs", "VAT13604"), ("VAT08803Rs", "VAT08803"), ("K.1-obv", "K.1"), ("K 1_reverse2", "K 1"), ("Ebabbars", "Ebabbars"), ("P336670", "P336670")],
+)  # fmt: skip
+def test_faces_of_a_tablet_stay_together(id, group):
+    assert page(id, 1).group == group

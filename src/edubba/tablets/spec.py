@@ -57,7 +57,7 @@ class TrainReader:
     """How reading photographs is learned."""
 
     validation: float = 0.13
-    """share of the tablets that is held out to choose thresholds, where the annotation names no validation split"""
+    """share of the boxes whose tablets are held out to choose thresholds, where the annotation names no validation split"""
     seed: int = 0
     """of the choice of those tablets"""
     detecting: Detecting = field(default_factory=Detecting)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
@@ -23,7 +24,7 @@ from edubba.tablets.records import Sign, Tablet, to_dict
 from edubba.tablets.spec import TrainedReader, TrainReader
 
 TEST = ("test",)
-VIEW = re.compile(r"[-_ ](obv|obverse|rev|reverse|edge|top|bottom|left|right)\d*$", re.IGNORECASE)
+VIEW = re.compile(r"([-_ ](obv|obverse|rev|reverse|edge|top|bottom|left|right)\d*|(?<=\d)(vs|rs)\d*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,25 @@ def written(tablet: Tablet) -> list[Sign]:
 
 
 def held_out(made: Sequence[Page], *, share: float, seed: int) -> set[str]:
-    """Tablets to validate on: those of a validation split, or a share of those that are not extra or test."""
+    """Tablets to validate on: those of a validation split, or so many of those that are not extra or test, in random order, that
+    they have a share of their boxes. One with which they would have more than twice as many is passed over.
+    """
     named = {page.group for page in made if page.split in ("val", "validation")}
     if named:
         return named
-    free = sorted({page.group for page in made if page.split in ("", "train")})
-    order = streams.permutation(seed, "validation tablets", n=len(free))
-    return {free[i] for i in order[: max(1, round(share * len(free)))]} if len(free) > 1 else set()
+    boxes: Counter[str] = Counter()
+    for page in made:
+        if page.split in ("", "train"):
+            boxes[page.group] += len(page.boxes)
+    free = sorted(boxes)
+    if len(free) < 2:
+        return set()
+    wanted, held = share * boxes.total(), set[str]()
+    for i in streams.permutation(seed, "validation tablets", n=len(free)):
+        have = sum(boxes[group] for group in held)
+        if have < wanted and have + boxes[free[i]] <= 2 * wanted:
+            held.add(free[i])
+    return held or {min(free, key=lambda group: boxes[group])}
 
 
 def faces(page: Page) -> detector.Faces:
