@@ -215,6 +215,30 @@ def test_encoders_come_and_go_by_themselves(both):
     assert (both / "vectors" / "static.npz").read_bytes() == static
 
 
+def test_an_encoder_that_was_stopped_waits_until_it_is_through(both, monkeypatch):
+    vectors.bring(both, library.open(both).records, library.open(both).engine, "static")
+    before = searching.ranked(library.open(both), "cat", k=50)
+    monkeypatch.setattr(vectors, "SEALED", {"static": 30, "minilm": 30})
+    real, sealed = vectors.Vectors.append, []
+
+    def append(self, x):
+        if sealed:
+            raise KeyboardInterrupt
+        sealed.append(len(x))
+        real(self, x)
+
+    lib = library.open(both)
+    with monkeypatch.context() as patch:
+        patch.setattr(vectors.Vectors, "append", append)
+        with pytest.raises(KeyboardInterrupt):
+            vectors.bring(both, lib.records, lib.engine, "minilm")
+    assert [(one.kind, one.rows) for one in vectors.open(both, lib.engine)] == [("static", 120), ("minilm", 30)]
+    again = searching.ranked(library.open(both), "cat", k=50)
+    assert again.numbers.tolist() == before.numbers.tolist()
+    assert [one.rows for one in vectors.bring(both, lib.records, lib.engine, "auto")] == [120, 120]
+    assert [one.kind for one in library.open(both).vectors] == ["static", "minilm"]
+
+
 def test_a_library_that_had_one_place_for_vectors_is_read_and_gets_both(both):
     shutil.rmtree(both / "vectors")
     (both / "vectors-minilm").rename(both / "vectors")

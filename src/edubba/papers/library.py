@@ -50,7 +50,8 @@ class Library:
         self.records = stores.open(path, "records", state.store)
         self.bodies = stores.open(path, "bodies", state.store)
         self.engine = engines.open(path, state.engine)
-        self.vectors = vectors.open(path, self.engine)
+        # an encoder that was stopped on its way says nothing of the rest: it waits until `build` goes on
+        self.vectors = tuple(made for made in vectors.open(path, self.engine) if made.rows >= state.visible)
         self._removed: np.ndarray | None = None
         self._numbers: tuple[np.ndarray, np.ndarray] | None = None
 
