@@ -25,7 +25,8 @@ COVERED = 0.6
 other subjects were answered, at .6 none"""
 ASIDE = re.compile(
     r"\b(aims?|aimed|purpose|objectives?|we sought|to (evaluate|assess|investigate|explore|determine|compare)|background|introduction|protocol"
-    r"|debate|unclear|unknown|remains? to be|warranted|questionnaire)\b",
+    r"|debate|unclear|unknown|remains? to be|warranted|questionnaire)\b"
+    r"|^\W*(materials and )?(methods?|(study )?design|setting|participants|study selection|data (sources?|extraction)|search strategy|measurements?)\s*:",
     re.IGNORECASE,
 )
 """sentences that say what was asked, not what was found: they count half"""
