@@ -273,6 +273,24 @@ def test_what_is_no_release_is_refused(tmp_path, name, content, sentence):
         building.build(tmp_path / "empty", tmp_path / "library", small("sqlite"))
 
 
+def test_a_release_without_papers_changes_nothing(tmp_path, cord19, capsys):
+    made = tmp_path / "library"
+    building.build(cord19.release(tmp_path / "cord19", [cord19.paper(i) for i in range(3)]), made)
+    for name, content in (("empty.csv", ""), ("header.csv", cord19.table([]))):
+        (tmp_path / name).write_text(content)
+        assert cli.run(["papers", "build", str(tmp_path / name), "-o", str(made)]) == 1
+        assert f"{name} holds no papers" in capsys.readouterr().err
+    assert len(library.open(made)) == 3
+
+
+def test_a_file_is_no_library(tmp_path, cord19, capsys):
+    source = cord19.release(tmp_path / "cord19", [cord19.paper(1)])
+    (tmp_path / "taken").write_text("")
+    for out in ("taken", "taken/below"):
+        assert cli.run(["papers", "build", str(source), "-o", str(tmp_path / out)]) == 1
+        assert "cannot be a library, as a file stands there" in capsys.readouterr().err
+
+
 def test_another_engine_is_refused(tmp_path, cord19):
     pytest.importorskip("tantivy")
     source = cord19.release(tmp_path / "cord19", [cord19.paper(1)])

@@ -85,6 +85,12 @@ def test_the_threshold_lets_one_in_twenty_through():
     assert entailing._least(p[:5], true[:5], np.zeros(5, bool)) == 0.34
 
 
+@pytest.mark.parametrize("claim", ["", "  ", "?!"])
+def test_nothing_is_no_claim(lib, claim):
+    with pytest.raises(UserError, match="the claim holds no word"):
+        claims.check(lib, claim)
+
+
 def test_the_command_line(lib, capsys):
     line = ["papers", "check", "Zinc reduces mortality in mice", "--library", str(lib.path)]
     code = cli.run(line)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edubba import cli
+from edubba.core.errors import UserError
 from edubba.papers import building, extracting, library, reproduction, samples, tabulating
 from edubba.papers.records import Record
 from edubba.papers.spec import Build
@@ -181,3 +182,8 @@ def test_any_text_can_be_looked_through(text):
     of = Record(id="r", title="", abstract=text)
     for cell in [*reproduction.r0(of), *samples.sample_size(of), *extracting.incubation(of)]:
         assert 0 <= cell.sentence.start <= cell.span.start < cell.span.end <= len(text)
+
+
+def test_a_table_is_a_csv(tmp_path):
+    with pytest.raises(UserError, match=r"t\.xls does not end in \.csv"):
+        tabulating.write(tmp_path / "t.xls", [])

@@ -95,7 +95,8 @@ def test_the_verb(made, tmp_path, capsys):
     assert [r["published"] for r in rows] == ["2020-04-17"]
     capsys.readouterr()
     for wrong, sentence in (
-        (["--since", "soon"], "since 'soon' is no date"), (["--design", "magic"], "design 'magic' is not known"),
+        (["--since", "soon"], "since 'soon' is no date"), (["--since", "2020-13"], "since '2020-13' is no date"),
+        (["--until", "2020-02-30"], "until '2020-02-30' is no date"), (["--design", "magic"], "design 'magic' is not known"),
         (["--export", "a.doc"], "says no format"), (["--library", "none"], "is no library"),
     ):  # fmt: skip
         assert cli.run([*line[:5], *wrong] if wrong[0] != "--library" else ["papers", "search", "x", *wrong]) == 1

@@ -97,6 +97,10 @@ def _build(release: Release, out: Path, spec: Build) -> Built:
     with progress.bar("who is who", 0, unit="rows") as show:
         keys = identity.gather(_counted((identity.row(cells) for cells in lines()), show))
     first = identity.clusters(keys)
+    if not len(first):
+        bad = work.skipped()
+        why = f" (left out: {bad[0].name}, {bad[0].detail})" if bad else ""
+        raise UserError(f"{release.path} holds no papers{why}: nothing was built or changed")
     old = _Old(lib) if state.visible else None
     added = changed = 0
     batch: list[dict[str, Any]] = []

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float64
 
+from edubba.core.errors import UserError
 from edubba.papers import design, entailing, library, searching, words
 from edubba.papers.engines import Filters
 from edubba.papers.entailing import Compared, Head
@@ -55,8 +56,10 @@ def check(lib: Library | str | Path, claim: str, *, filters: Filters = Filters()
     Raises
     ------
     UserError
-        There is no such library.
+        There is no such library, or nothing is claimed.
     """
+    if not words.WORD.search(claim):
+        raise UserError('the claim holds no word: write a whole statement, as "Masks increase the risk of infection"')
     if not isinstance(lib, Library):
         lib = library.open(lib)
     head = head or entailing.load()

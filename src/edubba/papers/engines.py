@@ -82,7 +82,14 @@ def filters(
 
 
 def _day(name: str, text: str) -> Published:
-    found = published(text)
+    parts = re.fullmatch(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?", text.strip())
+    try:
+        if parts and parts[3]:  # a day is a day here, the last of December too
+            day = date(*map(int, parts.groups()))
+            return Published(day, day, "day")
+        found = published(text) if parts and (not parts[2] or 1 <= int(parts[2]) <= 12) else Published()
+    except ValueError:
+        found = Published()
     if text and found.first is None:
         raise UserError(f"{name} {text!r} is no date: write a year, month or day, as 2020, 2020-03 or 2020-03-11")
     return found

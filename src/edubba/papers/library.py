@@ -157,9 +157,12 @@ def locked(path: Path) -> Generator[None]:
     Raises
     ------
     UserError
-        Another one is at it.
+        Another one is at it, or a file stands there.
     """
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{path} cannot be a library, as a file stands there: name a folder with -o") from None
     with (path / "lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -49,7 +49,15 @@ def table(lib: Library, name: str) -> list[dict[str, Any]]:
 
 
 def write(path: str | Path, rows: list[dict[str, Any]]) -> Path:
-    """Write a table as CSV."""
+    """Write a table as CSV.
+
+    Raises
+    ------
+    UserError
+        The ending is not .csv.
+    """
+    if Path(path).suffix.lower() != ".csv":
+        raise UserError(f"{path} does not end in .csv, and a table is written as nothing else")
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()
