@@ -24,7 +24,7 @@ parser.add_argument("out", type=Path)
 parser.add_argument("--what", nargs="+", default=["test", "folds"])
 parser.add_argument("--boxes", nargs=2, default=None)
 parser.add_argument("--folds", nargs="+", type=int, default=[0, 1, 2, 3, 4])
-for flag, value in (("epochs", 60), ("begin-epochs", 30), ("threads", 0), ("seed", 0), ("networks", 2)):
+for flag, value in (("epochs", 60), ("begin-epochs", 30), ("threads", 0), ("seed", 0), ("networks", 3)):
     parser.add_argument(f"--{flag}", type=int, default=value)
 asked = parser.parse_args()
 
