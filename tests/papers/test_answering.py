@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edubba import cli
+from edubba.core.errors import UserError
 from edubba.papers import answering, building, library, passages
 from edubba.papers.spec import Build
 
@@ -62,6 +63,11 @@ def test_nothing_is_answered_without_two_papers(made, question):
     found = answering.ask(made, question)
     assert found.quotations == ()
     assert "an answer needs two" in found.abstained
+
+
+def test_no_answers_are_not_asked_for(made):
+    with pytest.raises(UserError, match="-k 0: one paper at least"):
+        answering.ask(made, "do masks help", k=0)
 
 
 def test_the_verb(made, capsys):

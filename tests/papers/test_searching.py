@@ -97,7 +97,7 @@ def test_the_verb(made, tmp_path, capsys):
     for wrong, sentence in (
         (["--since", "soon"], "since 'soon' is no date"), (["--since", "2020-13"], "since '2020-13' is no date"),
         (["--until", "2020-02-30"], "until '2020-02-30' is no date"), (["--design", "magic"], "design 'magic' is not known"),
-        (["--export", "a.doc"], "says no format"), (["--library", "none"], "is no library"),
+        (["-k", "0"], "-k 0: one paper at least"), (["--export", "a.doc"], "says no format"), (["--library", "none"], "is no library"),
     ):  # fmt: skip
         assert cli.run([*line[:5], *wrong] if wrong[0] != "--library" else ["papers", "search", "x", *wrong]) == 1
         assert sentence in capsys.readouterr().err
@@ -117,6 +117,8 @@ def test_topics_are_measured(made, tmp_path, capsys):
     assert found["nDCG@10"] == pytest.approx(sum(each["nDCG@10"]) / 2)
     assert found["RR"] == 1
     assert found["R@100"] == 0.75
+    assert cli.run([*line, "--library", str(made), "--docs", str(tmp_path / "none.txt")]) == 1
+    assert "none.txt cannot be read" in capsys.readouterr().err
     only = evaluation.evaluate(made, tmp_path / "t.xml", tmp_path / "q.txt", only={"c"}).run
     assert only["2"].keys() == {"c"}
 

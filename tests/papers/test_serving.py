@@ -207,3 +207,5 @@ def test_the_command_line(tmp_path, cord19, capsys):
         port = taken.getsockname()[1]
         assert cli.run(["papers", "serve", str(tmp_path / "library"), "--port", str(port)]) == 1
     assert f"--port {port} cannot be had" in capsys.readouterr().err
+    assert cli.run(["papers", "serve", str(tmp_path / "library"), "--port", "99999"]) == 1
+    assert "--port 99999 is none" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from edubba.core.errors import UserError
 from edubba.papers import design, extracting, library, passages, reproduction, searching, words
 from edubba.papers.engines import Filters
 from edubba.papers.extracting import Cell
@@ -116,8 +117,10 @@ def ask(lib: Library | str | Path, question: str, *, k: int = 5, filters: Filter
     Raises
     ------
     UserError
-        There is no such library.
+        There is no such library, or fewer than one is asked for.
     """
+    if k < 1:
+        raise UserError(f"-k {k}: one paper at least is to be asked for")
     if not isinstance(lib, Library):
         lib = library.open(lib)
     asked = words.asked(question)

@@ -279,7 +279,7 @@ def evaluate(
     library: Lib = Path("library"),
     docs: Annotated[Path | None, Parameter(help="ids of documents that count, a line each")] = None,
     by: By = "fused",
-    run: Annotated[Path | None, Parameter(help="write the TREC run here")] = None,
+    run: Annotated[Path, Parameter(help="where the TREC run is written")] = Path("run.txt"),
     name: str = "edubba",
     json: Json = False,
 ) -> int:
@@ -298,10 +298,9 @@ def evaluate(
     """
     from edubba.papers import evaluation, trec
 
-    only = None if docs is None else docs.read_text("utf-8").split()
+    only = None if docs is None else trec.text_of(docs).split()
     found = evaluation.evaluate(library, topics, qrels, only=only, by=by)
-    if run is not None:
-        trec.write_run(run, found.run, name=name)
+    trec.write_run(run, found.run, name=name)
     document = {"results": [r.to_dict() for r in found.results], "skipped": 0, "warnings": []}
     show_results(document, json=json)
     return 0

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from edubba.core.errors import UserError
 from edubba.papers import engines, library, passages, records, sentences, words
 from edubba.papers.engines import Filters
 from edubba.papers.library import Library
@@ -77,8 +78,10 @@ def search(
     Raises
     ------
     UserError
-        There is no such library.
+        There is no such library, or fewer than one is asked for.
     """
+    if k < 1:
+        raise UserError(f"-k {k}: one paper at least is to be asked for")
     if not isinstance(lib, Library):
         lib = library.open(lib)
     asked = words.asked(query)

@@ -270,8 +270,10 @@ def serve(lib: Library | str | Path, *, port: int = 8765) -> None:
     Raises
     ------
     UserError
-        There is no such library, a package is missing, or the port is taken.
+        There is no such library, a package is missing, or the port is taken or none.
     """
+    if not 1 <= port <= 65535:
+        raise UserError(f"--port {port} is none: name one from 1024 to 65535")
     made = app(lib)
     need("uvicorn", extra="papers")
     import uvicorn

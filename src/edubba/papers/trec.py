@@ -30,7 +30,7 @@ def topics(path: str | Path) -> list[Topic]:
         The file cannot be read, or holds no topic.
     """
     path = Path(path)
-    text = _text(path)
+    text = text_of(path)
     try:
         if text.lstrip().startswith("<"):
             found = [
@@ -62,7 +62,7 @@ def qrels(path: str | Path) -> dict[str, dict[str, int]]:
     """
     path = Path(path)
     made: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(text_of(path).splitlines(), 1):
         if not line.strip():
             continue
         fields = line.split()
@@ -86,7 +86,7 @@ def run(path: str | Path) -> dict[str, dict[str, float]]:
     """
     path = Path(path)
     made: dict[str, dict[str, float]] = {}
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(text_of(path).splitlines(), 1):
         try:
             topic, _, doc, _, score, _ = line.split()
             made.setdefault(topic, {})[doc] = float(score)
@@ -107,7 +107,14 @@ def write_run(path: str | Path, of: Mapping[str, Mapping[str, float]], *, name: 
     return files.write(Path(path), "\n".join(rows) + "\n")
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """A file as text.
+
+    Raises
+    ------
+    UserError
+        It cannot be read.
+    """
     try:
         content = path.read_bytes()
         return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
