@@ -47,7 +47,7 @@ if {"begun", "joint"} & set(asked.what) and not asked.boxes:
     parser.error("begun, joint: name the boxes to learn besides, --boxes COCO.json IMAGES")
 if asked.boxes and {"begun", "folds"} & set(asked.what):
     pages, _ = training.pages(*asked.boxes)
-    held = training.held_out(pages, share=0.13, seed=0)
+    held = training.held_out(pages, share=0.13, seed=0)[0]
     crops = training.crops([page for page in pages if page.split != "test"], margin=spec.margin)
     crops = replace(crops, split=np.where(np.isin(crops.group, list(held)), "validation", "train"))
     learn = replace(spec, fit=replace(spec.fit, epochs=asked.begin_epochs))

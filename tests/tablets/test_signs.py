@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edubba.core import encoders, models
+from edubba.core import encoders, models, runs
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
 from edubba.core.settings import Views
@@ -263,6 +263,34 @@ def test_networks_are_trained_one_after_the_other_and_go_on(tmp_path, monkeypatc
     for a, b in zip(first.networks[0].parameters(), only.networks[0].parameters(), strict=True):
         torch.testing.assert_close(a, b)
     assert not torch.equal(first.networks[0].linear.weight, first.networks[1].linear.weight)
+
+
+def test_a_crop_is_judged_by_the_networks_that_have_not_learned_from_it(tmp_path, monkeypatch):
+    crops = strokes(60)
+    held = np.zeros((2, 60), bool)
+    held[0, :12], held[1, 6:24] = True, True
+    learned, whole = [], signs.fit
+
+    def fit(crops, *given, **named):
+        learned.append((crops.file.tolist(), named["validation"].file.tolist()))
+        return whole(crops, *given, **named)
+
+    monkeypatch.setattr(signs, "fit", fit)
+    quick = replace(SMALL, networks=2, fit=replace(SMALL.fit, epochs=2))
+    run = runs.open(tmp_path / "run", quick, verb="tablets.signs", source="strokes", fingerprint="1")
+    naming.fit(run, quick, crops, held, out=tmp_path / "signs", encoder=None)
+    assert learned == [(crops.file[~row].tolist(), crops.file[row].tolist()) for row in held]
+    namer = signs.load(tmp_path / "signs")
+    assert sorted(namer.bank.source.tolist()) == sorted(crops.file[~held.all(axis=0)].tolist())
+    a, b = namer.networks
+    logits = naming._unlearned(namer.networks, crops, held, [], size=32)
+    for rows, networks in (((0, 6), (a,)), ((6, 12), (a, b)), ((12, 24), (b,))):
+        part = crops.take(np.arange(*rows))
+        np.testing.assert_array_equal(logits[slice(*rows)], signs.look(networks, part, [], size=32).logits)
+    assert not logits[24:].any()
+    p = signs.probabilities(namer, logits[:24])
+    right = np.array(namer.names)[p.argmax(axis=1)] == crops.label[:24]
+    assert {r.name: r.value for r in run.results}["signs/top-1"] == pytest.approx(right.mean())
 
 
 def test_crops_without_validation_are_refused(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float32
 
 from edubba.core import calibration, runs, stats, train
 from edubba.core import images as pictures
@@ -54,7 +55,8 @@ def train_namer(
         extra={"period": found.extra.get("period", np.full(len(found), ""))},
     )  # fmt: skip
     assert found.split is not None
-    parts = {name: found.take(found.split == name) for name in ("train", "validation", "test")}
+    found = found.take(np.isin(found.split, ("train", "validation", "test")))
+    assert found.split is not None
     whole = TrainedNamer(
         **{f.name: getattr(spec, f.name) for f in fields(spec)}, encoder=None if encoder is None else str(encoder)
     )
@@ -63,45 +65,54 @@ def train_namer(
     if run.done:
         return run
     with closing(run):
-        fit(
-            run, spec, parts["train"], parts["validation"], out=run.path / "model" / "signs", encoder=encoder,
-            test=parts["test"],
-        )  # fmt: skip
+        crops = found.take(found.split != "test")
+        held = np.tile(crops.split == "validation", (spec.networks, 1))
+        test = found.take(found.split == "test")
+        fit(run, spec, crops, held, out=run.path / "model" / "signs", encoder=encoder, test=test)
     return run
 
 
 def fit(
-    run: Run, spec: Naming, learned: Pictures, validation: Pictures, *, out: Path, encoder: str | Path | None,
-    test: Pictures | None = None,
+    run: Run, spec: Naming, crops: Pictures, held: Bool[np.ndarray, "networks n"], *, out: Path,
+    encoder: str | Path | None, test: Pictures | None = None,
 ) -> None:  # fmt: skip
-    """Train, choose on validation how far to believe it, keep the model with its examples, finish the run."""
+    """Train, choose on validation how far to believe it, keep the model with its examples, finish the run.
+
+    Parameters
+    ----------
+    held
+        Which crops each network does not learn from. How far to believe the names is chosen on what those networks say of
+        a crop that have not learned from it.
+    """
+    learned, validation = crops.take(~held.all(axis=0)), crops.take(held.any(axis=0))
     names = sorted(set(signs.labels_of(learned)))
     periods = sorted(set(learned.extra["period"].tolist()) - {""}) if spec.period else []
     if not set(names) & set(signs.labels_of(validation)):
         raise UserError(
             f"{run.settings['source']}: none of the names to validate on is learned, so no threshold can be chosen; split otherwise"
         )
-    networks = _networks(run, spec, learned, validation, names, periods, encoder)
+    networks = _networks(run, spec, crops, held, names, periods, encoder)
     place = {name: i for i, name in enumerate(names)}
     target = np.array([place.get(name, -1) for name in signs.labels_of(validation)])
     share = signs.prior(np.array([place[name] for name in signs.labels_of(learned)]), len(names))
-    looked = signs.look(networks, validation, periods, size=spec.size)
-    strength, temperature, threshold, tried = signs.calibrate(looked.logits, target, share)
+    logits = _unlearned(networks, crops, held, periods, size=spec.size)[held.any(axis=0)]
+    strength, temperature, threshold, tried = signs.calibrate(logits, target, share)
     namer = signs.Namer(
         networks, tuple(names), tuple(periods), spec.size, spec.margin, signs.start(spec, encoder)[1],
         np.float32(strength) * share, temperature, threshold,
     )  # fmt: skip
     if not run.writes:
         return
-    logits, told = looked.logits[target >= 0], target[target >= 0]
+    known, told = target >= 0, target[target >= 0]
     before, after = signs.softmax(logits + np.float32(strength) * share), signs.probabilities(namer, logits)
     calibrated = {
-        "split": "validation", "ece_before": calibration.ece(before, told), "ece_after": calibration.ece(after, told),
+        "split": "validation", "ece_before": calibration.ece(before[known], told),
+        "ece_after": calibration.ece(after[known], told),
     }  # fmt: skip
     data = run.settings["source"]
-    results = measured(answers(namer, validation, learned), split="validation", data=data)
+    results = measured(answers(namer, after, validation, learned), split="validation", data=data)
     if test is not None and len(test):
-        said = answers(namer, test, learned)
+        said = answers(namer, signs.name(namer, test)[0], test, learned)
         results += measured(said, split="test", data=data)
         run.figures(**said)
     h = signs.look(networks[:1], learned, periods, size=spec.size, looks=1).h
@@ -115,16 +126,32 @@ def fit(
     run.finish(results, choices=choices, warnings=[])
 
 
+def _unlearned(
+    networks: Sequence[train.Classifier], crops: Pictures, held: Bool[np.ndarray, "networks n"], periods: Sequence[str],
+    *, size: int,
+) -> Float32[np.ndarray, "n classes"]:  # fmt: skip
+    """Logits of every crop by the networks that have not learned from it together; zero where all have."""
+    out = np.zeros((len(crops), networks[0].linear.out_features), np.float32)
+    for pattern in np.unique(held, axis=1).T:
+        rows = np.flatnonzero((held == pattern[:, None]).all(axis=0))
+        strangers = [network for network, away in zip(networks, pattern, strict=True) if away]
+        if strangers:
+            out[rows] = signs.look(strangers, crops.take(rows), periods, size=size).logits
+    return out
+
+
 def _networks(
-    run: Run, spec: Naming, learned: Pictures, validation: Pictures, names: Sequence[str], periods: Sequence[str],
-    encoder: str | Path | None,
+    run: Run, spec: Naming, crops: Pictures, held: Bool[np.ndarray, "networks n"], names: Sequence[str],
+    periods: Sequence[str], encoder: str | Path | None,
 ) -> tuple[train.Classifier, ...]:  # fmt: skip
     """One network, trained in the run's own folder, or several, each in a folder below it."""
     if spec.networks == 1:
         begun, _ = signs.start(spec, encoder)
+        learned, validation = crops.take(~held[0]), crops.take(held[0])
         return (signs.fit(learned, names, periods, spec, encoder=begun, validation=validation, run=run),)
     made = []
     for k in range(spec.networks):
+        learned, validation = crops.take(~held[k]), crops.take(held[k])
         own = replace(spec, networks=1, fit=replace(spec.fit, seed=spec.fit.seed + k))
         begun, architecture = signs.start(own, encoder)
         fingerprint = run.tables["resolved"]["source_fingerprint"]
@@ -151,8 +178,10 @@ def _networks(
     return tuple(made)
 
 
-def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str, np.ndarray]:
-    """What is said of every crop.
+def answers(
+    namer: signs.Namer, p: Float32[np.ndarray, "n classes"], crops: Pictures, learned: Pictures
+) -> dict[str, np.ndarray]:
+    """What is said of every crop, whose names have the probabilities `p`.
 
     Returns
     -------
@@ -160,7 +189,6 @@ def answers(namer: signs.Namer, crops: Pictures, learned: Pictures) -> dict[str,
     first, empty where there are fewer names; `given`, whether the first is sure enough to be given; `seen`, how often the true name was learned from.
     """
     often = dict(zip(*np.unique(signs.labels_of(learned), return_counts=True), strict=True))
-    p, _ = signs.name(namer, crops)
     best = np.argsort(-p, axis=1, kind="stable")[:, :SAID]
     true = np.array(signs.labels_of(crops))
     fewer = SAID - best.shape[1]

@@ -56,8 +56,8 @@ class Detecting:
 class TrainReader:
     """How reading photographs is learned."""
 
-    validation: float = 0.13
-    """share of the boxes whose tablets are held out to choose thresholds, where the annotation names no validation split"""
+    validation: float = 0.1
+    """share of the boxes whose tablets are held out to choose thresholds, where the annotation names no validation split; of several networks for naming each holds out others"""
     seed: int = 0
     """of the choice of those tablets"""
     detecting: Detecting = field(default_factory=Detecting)

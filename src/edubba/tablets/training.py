@@ -91,26 +91,36 @@ def written(tablet: Tablet) -> list[Sign]:
     return [sign for sign, kept in zip(there, inside.tolist(), strict=True) if kept]
 
 
-def held_out(made: Sequence[Page], *, share: float, seed: int) -> set[str]:
-    """Tablets to validate on: those of a validation split, or so many of those that are not extra or test, in random order, that
-    they have a share of their boxes. One with which they would have more than twice as many is passed over.
+def held_out(made: Sequence[Page], *, share: float, seed: int, parts: int = 1) -> list[set[str]]:
+    """Tablets to validate on, in so many parts: those of a validation split in each, or else each part other ones.
+
+    A part takes tablets in random order, of those that are not extra or test, until it has a share of their boxes; one with
+    which it would have half as many again or more is passed over. Where tablets run out, the parts begin anew.
     """
     named = {page.group for page in made if page.split in ("val", "validation")}
     if named:
-        return named
+        return [named] * parts
     boxes: Counter[str] = Counter()
     for page in made:
         if page.split in ("", "train"):
             boxes[page.group] += len(page.boxes)
     free = sorted(boxes)
     if len(free) < 2:
-        return set()
-    wanted, held = share * boxes.total(), set[str]()
-    for i in streams.permutation(seed, "validation tablets", n=len(free)):
-        have = sum(boxes[group] for group in held)
-        if have < wanted and have + boxes[free[i]] <= 2 * wanted:
-            held.add(free[i])
-    return held or {min(free, key=lambda group: boxes[group])}
+        return [set[str]()] * parts
+    wanted, made_of = share * boxes.total(), list[set[str]]()
+    left = [free[i] for i in streams.permutation(seed, "validation tablets", n=len(free))]
+    while len(made_of) < parts:
+        held = set[str]()
+        for group in left:
+            have = sum(boxes[other] for other in held)
+            if have < wanted and have + boxes[group] <= 1.5 * wanted:
+                held.add(group)
+        left = [group for group in left if group not in held]
+        if not held:
+            break
+        made_of.append(held)
+    made_of = made_of or [{min(free, key=lambda group: boxes[group])}]
+    return [made_of[k % len(made_of)] for k in range(parts)]
 
 
 def faces(page: Page) -> detector.Faces:
@@ -235,16 +245,17 @@ def train_reader(
     with closing(run):
         if skipped:
             pictures.write_skipped(run.path / "skipped.csv", skipped)
-        held = held_out(made, share=spec.validation, seed=spec.seed)
-        learned, looked = [p for p in made if p.group not in held], [p for p in made if p.group in held]
-        if not looked or not learned:
+        parts = held_out(made, share=spec.validation, seed=spec.seed, parts=spec.naming.networks)
+        groups, held = {p.group for p in made}, parts[0]
+        if not held or held == groups:
             raise UserError(
-                f"{annotations} has {len({p.group for p in made})} tablets, {len(held)} of them to validate on: one at"
+                f"{annotations} has {len(groups)} tablets, {len(held)} of them to validate on: one at"
                 " least is needed to learn from, and another to choose thresholds on"
             )
-        run.resolve(tablets=len({p.group for p in made}), photographs=len(made), held_out=sorted(held))
+        run.resolve(tablets=len(groups), photographs=len(made), held_out=[sorted(part) for part in parts])
+        learned, looked = [p for p in made if p.group not in held], [p for p in made if p.group in held]
         results, choices = _detector(run, spec, learned, looked, fingerprint, str(annotations))
-        more = _namer(run, spec, learned, looked, fingerprint, str(annotations), more, encoder)
+        more = _namer(run, spec, made, parts, fingerprint, str(annotations), more, encoder)
         if run.writes:
             run.finish(results + more[0], choices=choices + more[1], warnings=[], skipped=len(skipped))
     return run
@@ -289,15 +300,16 @@ def _detector(
 
 
 def _namer(
-    run: Run, spec: TrainReader, learned: list[Page], looked: list[Page], fingerprint: str, source: str,
+    run: Run, spec: TrainReader, made: list[Page], parts: list[set[str]], fingerprint: str, source: str,
     more: Pictures | None, encoder: str | Path | None,
 ) -> tuple[list[stats.Result], list[dict[str, Any]]]:  # fmt: skip
+    """Each network is validated on a part of its own, so that together they have learned from every tablet."""
     child = _child(run, "signs", spec.naming, fingerprint, source)
     if not child.done:
         with closing(child):
-            mine = crops(learned, margin=spec.naming.margin)
+            mine = crops(made, margin=spec.naming.margin)
             if more is not None:
-                mine = together(mine, more.take(~np.isin(np.asarray(more.group), sorted({p.group for p in looked}))))
-            validation = crops(looked, margin=spec.naming.margin)
-            naming.fit(child, spec.naming, mine, validation, out=run.path / "model" / "signs", encoder=encoder)
+                mine = together(mine, more.take(~np.isin(np.asarray(more.group), sorted(set().union(*parts)))))
+            held = np.array([np.isin(np.asarray(mine.group), sorted(part)) for part in parts])
+            naming.fit(child, spec.naming, mine, held, out=run.path / "model" / "signs", encoder=encoder)
     return child.results, child.document["choices"]
