@@ -291,11 +291,12 @@ class Spy(images.Rows):
 
     def __init__(self, base, index):
         super().__init__(base, index)
-        self.taken = []
+        self.taken, self.asked = [], []
 
     def __getitem__(self, item):
         out = super().__getitem__(item)
         self.taken.append(len(out))
+        self.asked.append(item)
         return out
 
 
@@ -325,6 +326,22 @@ def test_no_more_than_a_batch_of_pictures_is_in_memory(of, channels):
     assert max(held.taken[-6:]) == 50
     whole = train.of_channels(x[::-1].copy(), channels)
     assert torch.allclose(predicted, train.predict(classifier, whole, size=8), atol=1e-6)
+
+
+def test_an_item_may_have_several_pictures_of_which_one_is_shown():
+    x = np.zeros((6, 8, 8, 1), np.uint8)
+    rows, shown = Spy(x, np.arange(6)), []
+
+    def show(index, epoch):
+        shown.append((epoch, sorted(index.tolist())))
+        return index + 3 * (epoch % 2)
+
+    encoder = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    encoder.dim = 4
+    spec = replace(SPEC, epochs=2, batch_size=3)
+    train.fit_classifier(encoder, rows, np.array([0, 1, 0]), spec=spec, size=8, classes=2, shown=show)
+    assert shown == [(0, [0, 1, 2]), (1, [0, 1, 2])]
+    assert [sorted(taken) for taken in rows.asked] == [[0, 1, 2], [3, 4, 5]]
 
 
 def test_channels_are_repeated_or_weighted_and_rounded_picture_by_picture():

@@ -2,6 +2,9 @@
 
 import json
 import shutil
+from copy import deepcopy
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from PIL import Image
 from edubba import cli
 from edubba.core import runs
 from edubba.core.errors import UserError
-from edubba.tablets import evaluation, formats, photographs, reading, records, rendering, training, writing
+from edubba.tablets import evaluation, formats, photographs, reading, records, rendering, signs, training, writing
 from edubba.tablets.records import Sign
 
 TRAIN = [
@@ -68,6 +71,41 @@ def made(tmp_path_factory):
 
 def photo_of(home):
     return next(iter(sorted((home / "photos" / "images").iterdir())))
+
+
+def test_boxes_are_looked_at_as_they_are_and_with_their_sides_moved(made, monkeypatch):
+    namer = reading.load(made / "reader").namer
+    two = replace(namer, networks=(namer.networks[0], deepcopy(namer.networks[0])))
+    pixels, _ = photographs.read(photo_of(made))
+    boxes = np.array([[100, 80, 140, 130], [150, 82, 210, 128]], np.float32)
+    cut, asked = reading.cut, []
+
+    def cutting(photograph, boxes, **given):
+        asked.append(boxes)
+        return cut(photograph, boxes, **given)
+
+    monkeypatch.setattr(reading, "cut", cutting)
+    p, h = reading.names(two, pixels, boxes)
+    moves = np.array([(moved - boxes)[:, [0, 2]] / (boxes[:, 2] - boxes[:, 0])[:, None] for moved in asked])
+    off = reading.OFF
+    np.testing.assert_allclose(moves[:, 0], moves[:, 1], atol=1e-6)
+    assert sorted(map(tuple, np.rint(moves[:, 0] / off).astype(int).tolist())) == sorted(product((-1, 0, 1), repeat=2))
+    assert not moves[0].any()
+    each = [
+        signs.look(
+            namer.networks,
+            cut(pixels, b.astype(np.float32), margin=namer.margin),
+            namer.periods,
+            size=namer.size,
+            looks=1,
+        )
+        for b in asked
+    ]
+    np.testing.assert_allclose(p, np.mean([signs.probabilities(namer, e.logits) for e in each], axis=0), atol=1e-5)
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(h, each[0].h)
+    none = reading.names(two, pixels, np.zeros((0, 4), np.float32))
+    assert (none[0].shape, none[1].shape) == ((0, len(namer.names)), (0, h.shape[1]))
 
 
 def test_training_keeps_what_it_chose_and_never_looks_at_test(made):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from edubba.core import encoders, models, runs
+from edubba.core import encoders, models, runs, train
 from edubba.core.errors import UserError
 from edubba.core.images import Pictures
 from edubba.core.settings import Views
@@ -263,6 +263,27 @@ def test_networks_are_trained_one_after_the_other_and_go_on(tmp_path, monkeypatc
     for a, b in zip(first.networks[0].parameters(), only.networks[0].parameters(), strict=True):
         torch.testing.assert_close(a, b)
     assert not torch.equal(first.networks[0].linear.weight, first.networks[1].linear.weight)
+
+
+def test_an_epoch_shows_one_crop_of_each_sign(model, monkeypatch):
+    crops = strokes(12)
+    file = np.array([f"sign {i}" for i in range(6)])[[0, 1, 2, 3, 0, 1, 4, 0, 5, 1, 0, 1]]
+    crops.label[:] = np.array(["AŠ", "DIŠ", "U"])[np.unique(file, return_inverse=True)[1] % 3]
+    crops = replace(crops, file=file)
+    assert signs.firsts(crops).tolist() == [0, 1, 2, 3, 6, 8]
+    told = {}
+
+    def fit_classifier(encoder, x, labels, **given):
+        told.update(given, labels=labels)
+        return model
+
+    monkeypatch.setattr(train, "fit_classifier", fit_classifier)
+    signs.fit(crops, NAMES, [], SMALL)
+    assert [NAMES[k] for k in told["labels"]] == crops.label[[0, 1, 2, 3, 6, 8]].tolist()
+    seen = np.concatenate([told["shown"](np.arange(6), epoch) for epoch in range(60)])
+    assert (np.tile(file[[0, 1, 2, 3, 6, 8]], 60) == file[seen]).all()
+    assert set(seen.tolist()) == set(range(12))  # sooner or later every crop
+    np.testing.assert_array_equal(told["shown"](np.array([4, 0]), 3), told["shown"](np.arange(6), 3)[[4, 0]])
 
 
 def test_a_crop_is_judged_by_the_networks_that_have_not_learned_from_it(tmp_path, monkeypatch):

@@ -107,3 +107,20 @@ def test_parts_hold_out_other_tablets_until_these_run_out():
 )  # fmt: skip
 def test_faces_of_a_tablet_stay_together(id, group):
     assert page(id, 1).group == group
+
+
+def test_copies_of_a_sign_have_boxes_that_are_off(folder):
+    made, _ = training.pages(folder / "boxes", folder / "photos")
+    exact, crops = training.crops(made, margin=0.1), training.crops(made, margin=0.1, jitter=0.13)
+    n = len(exact)
+    assert len(crops) == training.COPIES * n
+    np.testing.assert_array_equal(crops.x[:n], exact.x)
+    np.testing.assert_array_equal(crops.shape_hw[:n], exact.shape_hw)
+    for field in ("file", "label", "group"):
+        np.testing.assert_array_equal(getattr(crops, field), np.tile(getattr(exact, field), training.COPIES))
+    widths = crops.shape_hw[n:, 1] - 28
+    assert 0.5 < widths.std() / (0.13 * 28 * 2**0.5) < 1.1  # two sides, each off by itself; a little is cut off
+    assert np.abs(widths).max() <= 2 * 2.33 * 0.13 * 28 + 1
+    assert (crops.x[n : 2 * n] != crops.x[2 * n : 3 * n]).any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(training.crops(made, margin=0.1, jitter=0.13).x, crops.x)
+    assert (training.crops(made, margin=0.1, jitter=0.13, seed=1).x != crops.x)[n:].any()

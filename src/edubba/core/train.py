@@ -461,6 +461,7 @@ def fit_classifier(
     classes: int,
     validation: tuple[np.ndarray | Rows, np.ndarray] | tuple[np.ndarray | Rows, np.ndarray, np.ndarray] | None = None,
     side: Callable[[np.ndarray, int], Float32[np.ndarray, "b k"]] | None = None,
+    shown: Callable[[np.ndarray, int], np.ndarray] | None = None,
     small: int = 0,
     views: Views | None = None,
     shape_hw: np.ndarray | None = None,
@@ -484,7 +485,10 @@ def fit_classifier(
         Pictures and labels (and what stands beside them, where there is `side`) that are looked at while training;
         `keep="best"` needs them.
     side
-        side(index, epoch): numbers that are known besides each picture, see `Classifier`.
+        side(index, epoch): numbers that are known besides each item, see `Classifier`.
+    shown
+        shown(index, epoch): which picture is shown of each item, where there are more pictures than labels; None: each
+        item has its own.
     small
         Side of the views in the first half of the steps, which then cost less; 0: `size` throughout. Validation is
         looked at in `size`, so its scores mean little before the second half.
@@ -506,7 +510,7 @@ def fit_classifier(
     """
     width = side(np.arange(1), 0).shape[1] if side is not None else 0
     model = Classifier(encoder, classes, seed=spec.seed, side=width)
-    order = plan(spec, len(images))
+    order = plan(spec, len(labels))
     resolved = views.resolve(size) if views is not None else None
     hw = shape_hw if shape_hw is not None else np.full((len(images), 2), images.shape[1])
     device = device_of(spec)
@@ -514,12 +518,13 @@ def fit_classifier(
 
     def batch(step: int, rank: int, world: int) -> tuple[Tensor, ...]:
         index, epoch = order.index(step, rank, world), order.epoch(step)
-        x = torch.from_numpy(of_channels(images[index], channels)).to(device)
+        rows = index if shown is None else shown(index, epoch)
+        x = torch.from_numpy(of_channels(images[rows], channels)).to(device)
         beside = () if side is None else (torch.from_numpy(side(index, epoch)),)
         now = small if small and step < order.steps // 2 else size
         if resolved is None:
             return pictures.evaluation(x, size=now), target[index], *beside
-        drawn = pictures.draw(resolved, index, seed=spec.seed, epoch=epoch, view=0, size=now, shape_hw=hw[index])
+        drawn = pictures.draw(resolved, index, seed=spec.seed, epoch=epoch, view=0, size=now, shape_hw=hw[rows])
         return pictures.apply(x, drawn, size=now), target[index], *beside
 
     def objective(net: nn.Module, items: tuple[Tensor, ...]) -> tuple[Tensor, dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from edubba.core import calibration, progress, stats
 from edubba.core.errors import UserError
 from edubba.core.runs import RESULTS
-from edubba.tablets import detector, lines, reading, scoring, signs, training
+from edubba.tablets import detector, lines, reading, scoring, training
 from edubba.tablets.training import Page
 
 LABELS = 5
@@ -110,7 +110,7 @@ def judge(reader: reading.Reader, page: Page, restorer: Any) -> Judged:
     namer, period = reader.namer, page.tablet.period if page.tablet.period in reader.namer.periods else ""
 
     def names(these: np.ndarray, surest: np.ndarray) -> np.ndarray:
-        p, _ = signs.name(namer, reading.cut(pixels, these, margin=namer.margin, period=period))
+        p, _ = reading.names(namer, pixels, these, period=period)
         if restorer is None or not len(these):
             return p
         return reading.with_context(p, reading.ordered(these, surest), namer.names, restorer)

@@ -80,11 +80,14 @@ def fit(
 
     Parameters
     ----------
+    crops
+        As `signs.fit` takes them.
     held
         Which crops each network does not learn from. How far to believe the names is chosen on what those networks say of
         a crop that have not learned from it.
     """
     learned, validation = crops.take(~held.all(axis=0)), crops.take(held.any(axis=0))
+    learned, exact = learned.take(signs.firsts(learned)), signs.firsts(validation)
     names = sorted(set(signs.labels_of(learned)))
     periods = sorted(set(learned.extra["period"].tolist()) - {""}) if spec.period else []
     if not set(names) & set(signs.labels_of(validation)):
@@ -110,7 +113,7 @@ def fit(
         "ece_after": calibration.ece(after[known], told),
     }  # fmt: skip
     data = run.settings["source"]
-    results = measured(answers(namer, after, validation, learned), split="validation", data=data)
+    results = measured(answers(namer, after[exact], validation.take(exact), learned), split="validation", data=data)
     if test is not None and len(test):
         said = answers(namer, signs.name(namer, test)[0], test, learned)
         results += measured(said, split="test", data=data)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 from torch import nn
 
 from edubba import __version__
@@ -18,6 +19,10 @@ from edubba.tablets.records import Box, Candidate, Evidence, Line, Sign, Step, S
 
 SHOWN = 5
 """names that are given with their probability"""
+OFF = 0.15
+"""share of its width by which either side of a box is moved: found boxes are off by so much, drawn ones are not"""
+MOVES = tuple((OFF * (0, 1, -1)[i], OFF * (0, -1, 1)[(i + j) % 3]) for i in range(3) for j in range(3))
+"""how the left and the right side of a box are moved for each look: one of three networks that take turns sees every move of each side"""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,28 @@ def cut(
         x=signs.crop(photograph, boxes, margin=margin), shape_hw=np.maximum(1, shape.reshape(-1, 2)), file=names,
         hash=names, size=64, source=file, extra={"period": np.full(len(boxes), period)},
     )  # fmt: skip
+
+
+def names(
+    namer: signs.Namer, photograph: np.ndarray, boxes: Float32[np.ndarray, "n 4"], *, period: str = ""
+) -> tuple[Float32[np.ndarray, "n names"], Float32[np.ndarray, "n d"]]:
+    """Probabilities of the names of boxes, and features of what is in them.
+
+    Each box is looked at as it is and with its sides moved, and probabilities are averaged. The networks take turns.
+    """
+    p, features = np.zeros((len(boxes), len(namer.names)), np.float32), None
+    looks = max(len(MOVES), len(namer.networks))
+    width = boxes[:, 2] - boxes[:, 0]
+    for k in range(looks):
+        left, right = MOVES[k % len(MOVES)]
+        moved = boxes + np.stack([left * width, 0 * width, right * width, 0 * width], axis=1)
+        network = namer.networks[k % len(namer.networks)]
+        crops = cut(photograph, moved, margin=namer.margin, period=period)
+        seen = signs.look((network,), crops, namer.periods, size=namer.size, looks=1)
+        p += signs.probabilities(namer, seen.logits) / np.float32(looks)
+        features = seen.h if features is None else features
+    assert features is not None
+    return p, features
 
 
 def read(
@@ -119,7 +146,7 @@ def read(
     )
     surfaces = ordered(found.boxes, found.scores)
     tablet = replace(tablet, surfaces=surfaces).stepped(step("order", method="chains"))
-    p, h = signs.name(namer, cut(pixels, found.boxes, margin=namer.margin, period=period))
+    p, h = names(namer, pixels, found.boxes, period=period)
     fused = p
     if restorer is not None:
         fused = with_context(p, surfaces, namer.names, restorer)

@@ -77,6 +77,11 @@ def labels_of(crops: Pictures) -> list[str]:
     return crops.label.tolist()
 
 
+def firsts(crops: Pictures) -> Int[np.ndarray, "signs"]:
+    """Of each sign the first crop: further ones of the same `file` show it in a box that is off."""
+    return np.sort(np.unique(crops.file, return_index=True)[1])
+
+
 def prior(labels: Int[np.ndarray, "n"], classes: int) -> Float32[np.ndarray, "classes"]:
     """Logarithm of each name's share of the training crops."""
     count = np.bincount(labels, minlength=classes).astype(np.float64)
@@ -134,23 +139,34 @@ def fit(
     Parameters
     ----------
     crops
-        With labels among `names`; `extra["period"]` where it is known.
+        With labels among `names`; `extra["period"]` where it is known. Of crops with the same `file` an epoch shows one.
     encoder
         From `start`; None: `glyph` with first weights.
     """
     place = {name: i for i, name in enumerate(names)}
     labels = np.array([place[name] for name in labels_of(crops)])
+    first = firsts(crops)
+    # the crops of each sign stand one after the other in `rows`, signs in the order of their first ones
+    _, sign = np.unique(crops.file, return_inverse=True)
+    number = np.empty(len(first), int)
+    number[sign[first]] = np.arange(len(first))
+    rows, count = np.argsort(number[sign], kind="stable"), np.bincount(number[sign], minlength=len(first))
+    begin = np.cumsum(count) - count
     if encoder is None:
         encoder = start(spec)[0]
-    share = torch.from_numpy(spec.tau * prior(labels, len(names)))
+    share = torch.from_numpy(spec.tau * prior(labels[first], len(names)))
     known = crops.extra.get("period", np.full(len(crops), ""))
     stand = beside(crops.shape_hw, known, periods if spec.period else [])
 
+    def shown(index: np.ndarray, epoch: int) -> np.ndarray:
+        u = streams.uniform(spec.fit.seed, "crop shown", epoch, index=np.asarray(index), k=1)[:, 0]
+        return rows[begin[index] + (u * count[index]).astype(int)]
+
     def side(index: np.ndarray, epoch: int) -> np.ndarray:
-        rows = stand[index].copy()
-        shown = streams.uniform(spec.fit.seed, "period shown", epoch, index=np.asarray(index), k=1)[:, 0] < KNOWN
-        rows[:, len(SHAPES) :] *= shown[:, None]
-        return rows
+        beside_it = stand[shown(index, epoch)]
+        known = streams.uniform(spec.fit.seed, "period shown", epoch, index=np.asarray(index), k=1)[:, 0] < KNOWN
+        beside_it[:, len(SHAPES) :] *= known[:, None]
+        return beside_it
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
         return F.cross_entropy(logits.float() + share.to(logits.device), target, label_smoothing=spec.smoothing)
@@ -162,8 +178,8 @@ def fit(
         target = np.array([place[name] for name in labels_of(seen)])
         looked = seen.x, target, beside(seen.shape_hw, seen.extra["period"], periods if spec.period else [])
     return train.fit_classifier(
-        encoder, crops.x, labels, spec=spec.fit, size=spec.size, small=spec.small, classes=len(names), validation=looked,
-        side=side, views=spec.views, shape_hw=crops.shape_hw, channels=channels_of(encoder), loss=loss, run=run,
+        encoder, crops.x, labels[first], spec=spec.fit, size=spec.size, small=spec.small, classes=len(names), validation=looked,
+        side=side, shown=shown, views=spec.views, shape_hw=crops.shape_hw, channels=channels_of(encoder), loss=loss, run=run,
         what="naming signs",
     )  # fmt: skip
 

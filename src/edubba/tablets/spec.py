@@ -16,6 +16,8 @@ class Naming:
     """their side in the first half of the training, which then costs less; 0: `size` throughout"""
     margin: float = 0.12
     """what is added around a box, as a share of its sides: neighbours tell where a sign ends"""
+    jitter: float = 0.13
+    """signs on photographs are also shown with boxes that are off, as found ones are: standard deviation of their sides as a share of the width, two thirds of it in height"""
     tau: float = 1.0
     """strength of the logit adjustment: how far rare names are helped against common ones; 0 is none"""
     smoothing: float = 0.1

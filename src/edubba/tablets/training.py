@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from scipy.special import ndtri
 
 from edubba.core import images as pictures
 from edubba.core import runs, stats, streams, train
@@ -24,6 +25,10 @@ from edubba.tablets.records import Sign, Tablet, to_dict
 from edubba.tablets.spec import TrainedReader, TrainReader
 
 TEST = ("test",)
+COPIES = 4
+"""crops of a sign to learn its name from: one with its box as it was drawn, the others with boxes that are off"""
+FARTHEST = 0.01
+"""share of the normal distribution that is cut off at either end: a side is never more than 2.3 standard deviations off"""
 VIEW = re.compile(r"([-_ ](obv|obverse|rev|reverse|edge|top|bottom|left|right)\d*|(?<=\d)(vs|rs)\d*)$", re.IGNORECASE)
 
 
@@ -132,8 +137,35 @@ def faces(page: Page) -> detector.Faces:
     return detector.Faces(grey, page.boxes * np.float32(scale), page.regions * np.float32(scale), page.group)
 
 
-def crops(made: Sequence[Page], *, margin: float, side: int = signs.STORED) -> Pictures:
-    """Every named sign of the pages, cut out and squashed to squares of `side` pixels."""
+def crops(
+    made: Sequence[Page], *, margin: float, side: int = signs.STORED, jitter: float = 0.0, seed: int = 0
+) -> Pictures:
+    """Every named sign of the pages, cut out and squashed to squares of `side` pixels.
+
+    With `jitter`, `COPIES` of each, of which the first is exact: see `Naming`.
+    """
+    exact = _cut(made, margin=margin, side=side)
+    if not jitter:
+        return exact
+    copies = [exact]
+    for k in range(1, COPIES):
+        moved, at = [], 0
+        for page in made:
+            index = at + np.arange(len(page.boxes))
+            u = streams.uniform(seed, "boxes that are off", k, index=index, k=4)
+            size = np.tile(page.boxes[:, 2:] - page.boxes[:, :2], 2) * [1, 2 / 3, 1, 2 / 3]
+            moved.append(
+                replace(
+                    page,
+                    boxes=(page.boxes + jitter * size * ndtri(FARTHEST + u * (1 - 2 * FARTHEST))).astype(np.float32),
+                )
+            )
+            at += len(page.boxes)
+        copies.append(_cut(moved, margin=margin, side=side))
+    return together(*copies)
+
+
+def _cut(made: Sequence[Page], *, margin: float, side: int) -> Pictures:
     kept = [(page, np.array([bool(name) for name in page.names])) for page in made]
     x = [signs.crop(page.grey[..., None], page.boxes[mask], margin=margin, side=side) for page, mask in kept]
     boxes = np.concatenate([page.boxes[mask] for page, mask in kept])
@@ -307,7 +339,7 @@ def _namer(
     child = _child(run, "signs", spec.naming, fingerprint, source)
     if not child.done:
         with closing(child):
-            mine = crops(made, margin=spec.naming.margin)
+            mine = crops(made, margin=spec.naming.margin, jitter=spec.naming.jitter, seed=spec.naming.fit.seed)
             if more is not None:
                 mine = together(mine, more.take(~np.isin(np.asarray(more.group), sorted(set().union(*parts)))))
             held = np.array([np.isin(np.asarray(mine.group), sorted(part)) for part in parts])
