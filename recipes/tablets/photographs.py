@@ -23,7 +23,7 @@ parser.add_argument("--crops", help="further labelled crops, for names alone")
 parser.add_argument("--texts", help="sign table of texts in the same names: context")
 parser.add_argument("--steps", type=int, default=TrainReader().detecting.steps)
 parser.add_argument("--epochs", type=int, default=36)
-parser.add_argument("--networks", type=int, default=1)
+parser.add_argument("--networks", type=int, default=3)
 parser.add_argument("--threads", type=int, default=0)
 asked = parser.parse_args()
 

@@ -49,9 +49,9 @@ class Weights:
     """how often gaps are so long"""
     evidence: float = 0.5
     """exponent of what the n-gram says about a length"""
-    ink: float = 0.75
-    context: float = 0.6
-    share: float = 0.0
+    ink: float = 1.0
+    context: float = 0.4
+    share: float = 0.3
     """exponents of p(name | ink), p(name | context) and 1 / p(name) where photographs are read, as they were best on
     validation photographs; `fusing.choose_exponents` finds those of another classifier"""
 
