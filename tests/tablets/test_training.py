@@ -59,6 +59,15 @@ def test_nothing_is_left_to_learn_from_is_said(folder):
         )
 
 
+@pytest.mark.parametrize("jitter", [-0.1, 0.21])
+def test_boxes_that_would_turn_inside_out_are_refused(folder, jitter):
+    spec = replace(SPEC, naming=replace(SPEC.naming, jitter=jitter))
+    with pytest.raises(UserError, match=r"naming\.jitter .*: a share from 0 to 0\.2 is needed"):
+        training.train_reader(folder / "boxes", spec, images=folder / "photos", out=folder / "run")
+    most = training.crops(training.pages(folder / "boxes", folder / "photos")[0], margin=0.1, jitter=0.2)
+    assert most.shape_hw.min() > 1
+
+
 def test_crops_of_tested_tablets_are_never_learned_from(folder):
     crops = folder / "crops"
     crops.mkdir()

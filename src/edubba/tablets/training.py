@@ -29,6 +29,7 @@ COPIES = 4
 """crops of a sign to learn its name from: one with its box as it was drawn, the others with boxes that are off"""
 FARTHEST = 0.01
 """share of the normal distribution that is cut off at either end: a side is never more than 2.3 standard deviations off"""
+MOST_JITTER = 0.2
 VIEW = re.compile(r"([-_ ](obv|obverse|rev|reverse|edge|top|bottom|left|right)\d*|(?<=\d)(vs|rs)\d*)$", re.IGNORECASE)
 
 
@@ -148,19 +149,13 @@ def crops(
     if not jitter:
         return exact
     copies = [exact]
+    boxes = np.concatenate([page.boxes for page in made])
+    sides = np.tile(boxes[:, 2:] - boxes[:, :2], 2) * [1, 2 / 3, 1, 2 / 3]
+    ends = np.cumsum([len(page.boxes) for page in made])[:-1]
     for k in range(1, COPIES):
-        moved, at = [], 0
-        for page in made:
-            index = at + np.arange(len(page.boxes))
-            u = streams.uniform(seed, "boxes that are off", k, index=index, k=4)
-            size = np.tile(page.boxes[:, 2:] - page.boxes[:, :2], 2) * [1, 2 / 3, 1, 2 / 3]
-            moved.append(
-                replace(
-                    page,
-                    boxes=(page.boxes + jitter * size * ndtri(FARTHEST + u * (1 - 2 * FARTHEST))).astype(np.float32),
-                )
-            )
-            at += len(page.boxes)
+        u = streams.uniform(seed, "boxes that are off", k, index=np.arange(len(boxes)), k=4)
+        off = (boxes + jitter * sides * ndtri(FARTHEST + u * (1 - 2 * FARTHEST))).astype(np.float32)
+        moved = [replace(page, boxes=own) for page, own in zip(made, np.split(off, ends), strict=True)]
         copies.append(_cut(moved, margin=margin, side=side))
     return together(*copies)
 
@@ -256,6 +251,10 @@ def train_reader(
     UserError
         Nothing to learn from, or the folder holds another run.
     """
+    if not 0 <= spec.naming.jitter <= MOST_JITTER:
+        raise UserError(
+            f"--naming.jitter {spec.naming.jitter:g}: a share from 0 to {MOST_JITTER} is needed, beyond it boxes turn inside out"
+        )
     everything, skipped = pages(annotations, images, format=format)
     tested = {page.group for page in everything if page.split in TEST}
     made = [page for page in everything if page.group not in tested]
